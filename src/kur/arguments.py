@@ -14,6 +14,8 @@ from typing import Any, Literal, Union
 
 from kur.errors import KurError, nearest
 
+_MISFIT = object()
+
 
 class ArgumentError(KurError):
     """An argument that a function does not take; `key` says which one ('' for the whole)."""
@@ -34,15 +36,23 @@ def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def bind(
-    function: Callable[..., Any], value: object, *, what: str, shorthand: str | None = None
+    function: Callable[..., Any],
+    value: object,
+    *,
+    what: str,
+    shorthand: str | None = None,
+    provided: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
     """Keyword arguments for `function` from a Kurfile's `value`.
 
     A mapping gives arguments by name; nothing (None) gives none; anything else is the argument
-    that `shorthand` names (`dense: 10` is `dense: {size: 10}`). ArgumentError names what is
-    unknown, missing or of the wrong type, and what is accepted.
+    that `shorthand` names (`dense: 10` is `dense: {size: 10}`). `provided` are values of the
+    program's own: those that `function` takes are handed on, and a Kurfile cannot give them.
+    ArgumentError names what is unknown, missing or of the wrong type, and what is accepted.
     """
-    known = parameters(function)
+    taken = parameters(function)
+    own = {name: one for name, one in (provided or {}).items() if name in taken}
+    known = {name: one for name, one in taken.items() if name not in own}
     if isinstance(value, Mapping):
         given = dict(value)
     elif value is None:
@@ -51,21 +61,17 @@ def bind(
         raise ArgumentError(f"{what} takes no bare value, found {value!r}; {_accepts(known)}")
     else:
         given = {shorthand: value}
-    hints = typing.get_type_hints(
-        function.__init__ if inspect.isclass(function) else function  # type: ignore[misc]
-    )
     for key in given:
         if key not in known:
-            raise ArgumentError(
-                f"{what} has no argument {key!r}; {_accepts(known)}{nearest(str(key), list(known))}",
-                str(key),
-            )
+            message = f"{what} has no argument {key!r}{nearest(key, known)}; {_accepts(known)}"
+            raise ArgumentError(message, str(key))
+    hints = typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)
     for name, parameter in known.items():
         if name in given:
             given[name] = _convert(given[name], hints.get(name, Any), what, name)
         elif parameter.default is inspect.Parameter.empty:
             raise ArgumentError(f"{what} needs {name!r}; {_accepts(known)}")
-    return given
+    return {**given, **own}
 
 
 def _accepts(known: Mapping[str, inspect.Parameter]) -> str:
@@ -79,50 +85,69 @@ def _accepts(known: Mapping[str, inspect.Parameter]) -> str:
 
 
 def _convert(value: object, hint: Any, what: str, name: str) -> Any:
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not _fits(value, hint):
-        raise ArgumentError(
-            f"{name!r} of {what} must be {_describe(hint)}, found {value!r}", name
-        )
-    return value
+    converted = _converted(value, hint)
+    if converted is _MISFIT:
+        message = f"{name!r} of {what} must be {_describe(hint)}, found {value!r}"
+        raise ArgumentError(message, name)
+    return converted
 
 
-def _fits(value: object, hint: Any) -> bool:
-    origin = typing.get_origin(hint)
+def _converted(value: Any, hint: Any) -> Any:
+    """`value` as `hint` wants it (a whole number where any number will do, a list for a tuple),
+    or _MISFIT."""
+    origin, inside = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
-        return True
-    if hint is None or hint is type(None):
-        return value is None
+        return value
     if origin in (Union, types.UnionType):
-        return any(_fits(value, option) for option in typing.get_args(hint))
+        options = (_converted(value, option) for option in inside)
+        return next((one for one in options if one is not _MISFIT), _MISFIT)
     if origin is Literal:
-        return value in typing.get_args(hint)
+        return (
+            value if any(type(value) is type(one) and value == one for one in inside) else _MISFIT
+        )
     if origin in (list, tuple):
-        item = (typing.get_args(hint) or (Any,))[0]
-        return isinstance(value, list | tuple) and all(_fits(one, item) for one in value)
-    if origin is dict:
-        return isinstance(value, dict)
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
+        return _sequence(value, origin, inside or (Any,))
+    if hint is None or hint is type(None):
+        return value if value is None else _MISFIT
+    if hint in (int, float) and isinstance(value, bool):
+        return _MISFIT
+    if hint is float and isinstance(value, int):
+        return float(value)
+    kind = origin or hint
+    return value if isinstance(value, kind) else _MISFIT
+
+
+def _sequence(value: Any, kind: Any, inside: tuple[Any, ...]) -> Any:
+    """A list or tuple; `tuple[float, float]` has its length, `tuple[float, ...]` has any."""
+    if not isinstance(value, list | tuple):
+        return _MISFIT
+    hints = inside[:1] * len(value)
+    if kind is tuple and inside[-1] is not Ellipsis:
+        hints = inside
+    if len(hints) != len(value):
+        return _MISFIT
+    items = [_converted(one, hint) for one, hint in zip(value, hints, strict=True)]
+    return _MISFIT if any(one is _MISFIT for one in items) else kind(items)
 
 
 def _describe(hint: Any) -> str:
-    origin = typing.get_origin(hint)
+    origin, inside = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType):
-        return " or ".join(_describe(option) for option in typing.get_args(hint))
+        return " or ".join(_describe(option) for option in inside)
     if origin is Literal:
-        return "one of " + ", ".join(str(option) for option in typing.get_args(hint))
+        return "one of " + ", ".join(str(option) for option in inside)
+    if origin is tuple and inside[-1] is not Ellipsis:
+        return f"a list of {len(inside)}: " + ", ".join(_describe(one) for one in inside)
     if origin in (list, tuple):
-        item = (typing.get_args(hint) or (Any,))[0]
-        return f"a list of {_describe(item)}"
-    if origin is dict or hint is dict:
-        return "a mapping"
+        item = (inside or (Any,))[0]
+        return "a list" if item is Any else f"a list, each {_describe(item)}"
     names = {
-        int: "a whole number", float: "a number", bool: "yes or no", str: "a text",
+        int: "a whole number",
+        float: "a number",
+        bool: "yes or no",
+        str: "a text",
+        dict: "a mapping",
         type(None): "nothing",
     }
-    return names.get(hint, getattr(hint, "__name__", str(hint)))
+    kind = origin or hint
+    return names.get(kind, getattr(kind, "__name__", str(hint)))

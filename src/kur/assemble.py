@@ -1,0 +1,217 @@
+"""Sections of a Kurfile -> the things they describe: suppliers, providers, model, losses.
+
+The one place that knows both the Kurfile and the registries; it trains nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kur.arguments import ArgumentError, bind
+from kur.backend import keras, select
+
+# Imported for what they register: each supplier is a file of its own.
+from kur.data import speech as _speech
+from kur.data import tokens as _tokens
+from kur.data.provider import Provider, ProviderOptions
+from kur.data.supplier import SUPPLIERS, Source, Supplier, Symbols
+from kur.errors import KurError, KurfileError, nearest
+from kur.losses import LOSSES, Loss
+from kur.marks import MarkedDict
+from kur.model import Model, build
+from kur.reader import Kurfile
+from kur.schema import Run, Train, read_run, read_train
+
+REGISTERED = (_speech, _tokens)
+DEFAULT_SEED = 0
+DEFAULT_PRECISION = "float32"
+Path = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A network ready to be fed: the model, its losses, and the data of each wanted section."""
+
+    kurfile: Kurfile
+    backend: str
+    model: Model
+    losses: tuple[Loss, ...]
+    data: Mapping[str, Mapping[str, Provider]]
+
+
+def assemble(
+    kurfile: Kurfile,
+    sections: tuple[str, ...],
+    backend: str | None = None,
+    precision: str | None = None,
+) -> Assembly:
+    """Build everything that `sections` (such as train and validate) of a parsed Kurfile need.
+
+    `precision` is a Keras dtype policy (`float32`, `mixed_bfloat16`), by default that of
+    `settings.precision`.
+    """
+    settings = kurfile.section("settings")
+    # Data first: it is quicker to check than Keras is to load.
+    data = {name: providers(kurfile, name) for name in sections}
+    chosen = select(backend) if backend else _selected(kurfile, settings.get("backend"))
+    keras().utils.set_random_seed(seed_of(kurfile))
+    policy = precision or settings.get("precision") or DEFAULT_PRECISION
+    try:
+        keras().config.set_dtype_policy(str(policy))
+    except ValueError:
+        message = f"unknown precision {policy!r}; accepted: float32, mixed_bfloat16, mixed_float16"
+        raise kurfile.error(None, ("settings", "precision"), message) from None
+    model = build(kurfile, _sources(data))
+    for section, sets in data.items():
+        for provider in sets.values():
+            _check_inputs(model, provider, section)
+    return Assembly(kurfile, chosen, model, losses(kurfile, model), data)
+
+
+def _selected(kurfile: Kurfile, setting: Any) -> str:
+    try:
+        return select(setting)
+    except ArgumentError as error:
+        raise _placed(kurfile, error, ("settings", "backend")) from None
+    except KurError as error:
+        raise kurfile.error(None, ("settings", "backend"), str(error)) from None
+
+
+def seed_of(kurfile: Kurfile) -> int:
+    """`settings.seed`, from which all randomness follows."""
+    seed = kurfile.section("settings").get("seed", DEFAULT_SEED)
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        message = f"a whole number from 0 to {2**32 - 1} expected, found {seed!r}"
+        raise kurfile.error(None, ("settings", "seed"), message)
+    return seed
+
+
+def train_section(kurfile: Kurfile) -> Train:
+    """The options of the `train` section."""
+    return read_train(kurfile.section("train"), kurfile.section("validate"))
+
+
+def run_section(kurfile: Kurfile, name: str) -> Run:
+    """The options of the `validate`, `test` or `evaluate` section."""
+    return read_run(name, kurfile.section(name))
+
+
+def providers(kurfile: Kurfile, section: str) -> dict[str, Provider]:
+    """The providers of a section by name; one nameless ('') where `data` is a plain list.
+
+    A vocabulary that is not given is that of the training data, so that a network is always
+    measured by the symbols that it was trained on.
+    """
+    options = train_section(kurfile) if section == "train" else run_section(kurfile, section)
+    if not any(options.data.values()):
+        message = "no 'data': a list of suppliers is needed"
+        raise kurfile.error(None, (section,), message)
+    known = None
+    if section != "train" and train_section(kurfile).data:
+        known = functools.cache(lambda: _symbols(providers(kurfile, "train")))
+    made = {}
+    for name, entries in options.data.items():
+        path: Path = (section, "data", name) if name else (section, "data")
+        suppliers = [
+            one
+            for i, entry in enumerate(entries)
+            if (one := _supplier(kurfile, entry, (*path, i), known)) is not None
+        ]
+        try:
+            chosen = ProviderOptions(**bind(ProviderOptions, options.provider, what="the provider"))
+            made[name] = Provider(suppliers, chosen, seed_of(kurfile))
+        except ArgumentError as error:
+            raise _placed(kurfile, error, (section, "provider")) from None
+        except KurError as error:
+            raise kurfile.error(None, path, str(error)) from None
+    return made
+
+
+def losses(kurfile: Kurfile, model: Model) -> tuple[Loss, ...]:
+    """The losses of the `loss` section, attached to the model."""
+    made = []
+    for i, entry in enumerate(kurfile.section("loss")):
+        path = ("loss", i)
+        if not isinstance(entry, MarkedDict):
+            message = f"a loss is a mapping with 'name' and 'target', found {entry!r}"
+            raise kurfile.error(None, path, message)
+        values = dict(entry)
+        name = values.pop("name", None)
+        if name not in LOSSES:
+            message = f"unknown loss {name!r}{nearest(name, LOSSES)}; known: {', '.join(LOSSES)}"
+            raise kurfile.error(None, (*path, "name"), message)
+        try:
+            loss = LOSSES[name](**bind(LOSSES[name], values, what=f"the loss {name}"))
+        except ArgumentError as error:
+            raise _placed(kurfile, error, path) from None
+        if loss.target not in model.outputs:
+            hint = f"{nearest(loss.target, model.outputs)}; outputs: {', '.join(model.outputs)}"
+            message = f"no output is named {loss.target!r}{hint}"
+            raise kurfile.error(None, (*path, "target"), message)
+        try:
+            loss.attach(model)
+        except KurError as error:
+            raise kurfile.error(None, path, str(error)) from None
+        made.append(loss)
+    return tuple(made)
+
+
+def _supplier(
+    kurfile: Kurfile, entry: Any, path: Path, known: Callable[[], Symbols] | None
+) -> Supplier | None:
+    if not isinstance(entry, MarkedDict):
+        message = f"a supplier is a mapping such as 'NAME: {{path: ...}}', found {entry!r}"
+        raise kurfile.error(None, path, message)
+    if not entry.get("when", True):
+        return None
+    names = [key for key in entry if key != "when"]
+    if len(names) != 1:
+        found = ", ".join(map(str, names)) or "none"
+        hint = "; are its options indented below it?" if set(names) & set(SUPPLIERS) else ""
+        raise kurfile.error(None, path, f"one supplier expected, found {found}{hint}")
+    name = names[0]
+    if name not in SUPPLIERS:
+        message = f"unknown supplier {name!r}{nearest(name, SUPPLIERS)}"
+        raise kurfile.error(None, (*path, name), f"{message}; known: {', '.join(SUPPLIERS)}")
+    make, what = SUPPLIERS[name], f"the supplier {name}"
+    provided = {"base": kurfile.path.parent, "known": known}
+    try:
+        return make(**bind(make, entry[name], what=what, shorthand="path", provided=provided))
+    except ArgumentError as error:
+        raise _placed(kurfile, error, (*path, name)) from None
+    except KurError as error:
+        raise kurfile.error(None, (*path, name), str(error)) from None
+
+
+def _placed(kurfile: Kurfile, error: ArgumentError, path: Path) -> KurfileError:
+    """An error about an argument, at the line of that argument."""
+    inside = error.key.split(".") if error.key else []
+    return kurfile.error(None, (*path, *inside), str(error))
+
+
+def _symbols(sets: Mapping[str, Provider]) -> Symbols:
+    found: dict[str, list[str]] = {}
+    for provider in sets.values():
+        found |= provider.metadata().get("vocabulary", {})
+    return found
+
+
+def _sources(data: Mapping[str, Mapping[str, Provider]]) -> dict[str, Source]:
+    """The sources of all data; those of the first section count."""
+    found: dict[str, Source] = {}
+    for sets in data.values():
+        for provider in sets.values():
+            found = {**provider.sources(), **found}
+    return found
+
+
+def _check_inputs(model: Model, provider: Provider, section: str) -> None:
+    there = provider.sources()
+    for name in model.inputs:
+        if name not in there:
+            hint = f"{nearest(name, there)}; it has: {', '.join(there)}"
+            message = f"the data of '{section}' has no source {name!r}{hint}"
+            raise model.nodes[name].mark.error(message, ("model",))

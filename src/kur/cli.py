@@ -1,0 +1,221 @@
+"""The command `kur`: parses the command line, calls the package, prints.
+
+Knows nothing that the package does not; every error a user can cause is one line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kur import __version__
+from kur.errors import KurError
+
+if TYPE_CHECKING:
+    from kur.reader import Kurfile
+    from kur.train import Trainer
+
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line, and return its exit status."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if not hasattr(given, "run"):
+        parser.print_help()
+        return 2
+    logging.basicConfig(format="kur: %(message)s", level=logging.WARNING)
+    try:
+        return int(given.run(given) or 0)
+    except KurError as error:
+        print(f"kur: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_status
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] == "kur":
+            raise
+        print(f"kur: {error.name} is not installed: pip install 'earshot[train]'", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nkur: stopped", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has closed it; nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kur",
+        description="Networks described in a YAML file, not programmed.",
+        epilog="example: kur train recipes/acoustic.yml",
+    )
+    parser.add_argument("--version", "-V", action="version", version=f"kur {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    made = {}
+    for name, run, about in (
+        ("train", _train, "train the network, going on where a training was stopped"),
+        ("test", _test, "measure the network on the test section"),
+        ("build", _build, "build the network and print its layers"),
+        ("dump", _dump, "print the parsed Kurfile as JSON"),
+        ("data", _data, "print the first batches of a section"),
+        ("export", _export, "write the network for others to run"),
+    ):
+        command = made[name] = commands.add_parser(name, help=about, description=about)
+        command.add_argument("kurfile", type=Path, help="the Kurfile (.yml, .yaml or .json)")
+        command.add_argument(
+            "-s",
+            "--set",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            dest="overrides",
+            help="override a value: -s train.epochs=2",
+        )
+        command.set_defaults(run=run)
+    for name in ("train", "test", "build"):
+        made[name].add_argument("--backend", help="torch, jax or tensorflow")
+    made["build"].add_argument("-b", "--bare", action="store_true", help="without any data")
+    made["dump"].add_argument("-p", "--pre-parse", action="store_true", help="as it is read")
+    sections = ("train", "validate", "test", "evaluate")
+    made["data"].add_argument("-t", "--section", default="train", choices=sections)
+    made["data"].add_argument("-n", "--number", type=int, default=1, help="how many batches")
+    _add_export(made["export"])
+    return parser
+
+
+def _add_export(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--format", default="onnx", choices=["onnx"])
+    command.add_argument(
+        "--weights", type=Path, metavar="FILE", help="default: train.weights.best of the Kurfile"
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write")
+    command.add_argument(
+        "--head",
+        action="append",
+        default=[],
+        metavar="OUTPUT=SOURCE",
+        help="an output whose units are the vocabulary of a source",
+    )
+    command.add_argument("--int8", action="store_true", help="weights of dense layers in 8 bits")
+
+
+# What follows imports inside functions, because Jinja2, YAML and Keras belong to the extra
+# 'train', and because Keras takes seconds to load, for which `kur dump` should not wait.
+def _kurfile(given: argparse.Namespace) -> Kurfile:
+    # See above: an extra.
+    from kur.reader import Kurfile
+
+    overrides = dict(
+        _pair(one, "-s KEY=VALUE, such as -s train.epochs=2,") for one in given.overrides
+    )
+    kurfile = Kurfile(given.kurfile, overrides=overrides)
+    kurfile.parse()
+    return kurfile
+
+
+def _train(given: argparse.Namespace) -> int:
+    # See above: an extra, and slow to load.
+    from kur.session import training
+
+    trainer = training(_kurfile(given), given.backend)
+    interrupted = _stop_on_signal(trainer)
+    state = trainer.run()
+    if interrupted:
+        goes_on = "the same command goes on from there"
+        if not trainer.keeps_state:
+            goes_on = "nothing was kept, because the train section has no 'checkpoint'"
+        where = f"in epoch {state.epoch + 1} after batch {state.batch}"
+        print(f"\nkur: stopped {where}; {goes_on}", file=sys.stderr)
+        return _INTERRUPTED
+    if not trainer.batches_done and state.epoch == state.until:
+        print(f"kur: all {state.epoch} epochs are trained already", file=sys.stderr)
+    for what, path in trainer.kept().items():
+        print(f"{what}: {path}")
+    return 0
+
+
+def _stop_on_signal(trainer: Trainer) -> list[int]:
+    """Let the first Ctrl-C (or TERM) end the training after its batch, and a second one at once;
+    the list holds the signals that came."""
+    came: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        if came:
+            raise KeyboardInterrupt
+        came.append(number)
+        print("\nkur: stopping after this batch; again to stop at once", file=sys.stderr)
+        trainer.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    return came
+
+
+def _test(given: argparse.Namespace) -> None:
+    # See above: an extra, and slow to load.
+    from kur.session import testing
+
+    for name, figures in testing(_kurfile(given), given.backend).items():
+        for figure, value in figures.items():
+            print(f"{name + ' ' if name else ''}{figure}: {value:.4f}")
+
+
+def _build(given: argparse.Namespace) -> None:
+    # See above: an extra, and slow to load.
+    from kur.assemble import assemble
+
+    model = assemble(_kurfile(given), () if given.bare else ("train",), given.backend).model
+    print(f"{'line':>5}  {'layer':<32} {'kind':<20} shape")
+    for name, node in model.nodes.items():
+        shape = tuple(node.tensor.shape[1:])
+        print(f"{node.mark.line:>5}  {name:<32} {node.kind:<20} {shape}")
+    print(f"parameters: {model.keras.count_params():,}")
+
+
+def _dump(given: argparse.Namespace) -> None:
+    print(_kurfile(given).dump(pre_parse=given.pre_parse))
+
+
+def _data(given: argparse.Namespace) -> None:
+    # See above: an extra, and slow to load.
+    from kur.assemble import providers
+
+    training = given.section == "train"
+    for name, provider in providers(_kurfile(given), given.section).items():
+        print(f"{given.section}{' ' + name if name else ''}: {provider.samples} samples")
+        batches = provider.batches(0, training=training)
+        for number, batch in zip(range(given.number), batches, strict=False):
+            print(f"batch {number + 1}")
+            for source, value in batch.items():
+                shape = getattr(value, "shape", f"{len(value)} values")
+                first = " ".join(str(value[0]).split())
+                print(f"  {source}: {shape}  {first if len(first) < 90 else first[:87] + '...'}")
+
+
+def _export(given: argparse.Namespace) -> None:
+    # See above: an extra, and slow to load.
+    from kur.export import export_onnx
+
+    heads = dict(_pair(one, "--head OUTPUT=SOURCE") for one in given.head)
+    metadata = export_onnx(_kurfile(given), given.out, given.weights, heads, int8=given.int8)
+    size, fingerprint = given.out.stat().st_size, metadata["fingerprint"][:12]
+    print(f"{given.out}: {size:,} bytes, fingerprint {fingerprint}")
+
+
+def _pair(text: str, form: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise KurError(f"{text!r}: {form} expected")
+    return key, value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

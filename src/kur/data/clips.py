@@ -1,0 +1,88 @@
+"""A line of a speech manifest -> a clip: where its sound is, how long it is, what is said.
+
+Reads manifests of Kur (`uuid`, `duration_s`), NeMo (`audio_filepath`) and plain ones (`audio`),
+and the sound itself by FFmpeg. Knows nothing of features or vocabularies.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from kur.data.manifest import Row
+
+SAMPLE_RATE = 16000
+Pcm = NDArray[np.float32]
+_ENDINGS = ("wav", "mp3", "flac", "opus")
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Sound with its transcript; `audio` is the file, `named` is how the manifest names it."""
+
+    audio: Path
+    named: str
+    duration: float
+    text: str
+    row: Row = field(repr=False)
+
+    @property
+    def key(self) -> str:
+        """The name of its frames in a cache."""
+        return str(self.audio.absolute())
+
+
+def clip_of(row: Row, transcript: str) -> Clip:
+    """The clip of a line; `transcript` is the field with what is said."""
+    values = row.values
+    duration = values.get("duration", values.get("duration_s"))
+    if not isinstance(duration, int | float) or not 0 < duration < math.inf:
+        raise row.error("no 'duration' (or 'duration_s') in seconds, above 0")
+    text = values.get(transcript)
+    if not isinstance(text, str):
+        raise row.error(f"no {transcript!r} with the transcript")
+    audio, named = audio_of(row)
+    return Clip(audio, named, float(duration), text, row)
+
+
+def audio_of(row: Row) -> tuple[Path, str]:
+    """The file that a line is about, and how the line names it."""
+    named = row.values.get("audio") or row.values.get("audio_filepath")
+    if named is not None:
+        return row.file.parent / Path(str(named)).expanduser(), str(named)
+    uuid = row.values.get("uuid")
+    if uuid is None:
+        raise row.error("no 'audio', 'audio_filepath' or 'uuid' says where the audio is")
+    for ending in _ENDINGS:
+        path = row.file.parent / "audio" / f"{uuid}.{ending}"
+        if path.exists():
+            return path, str(uuid)
+    wanted = ", .".join(_ENDINGS)
+    raise row.error(f"no audio/{uuid} with one of the endings .{wanted} beside the manifest")
+
+
+def read_pcm(path: Path, row: Row) -> Pcm:
+    """A whole audio file as mono PCM at 16 kHz, float32 in [-1, 1]; errors name the manifest's
+    line."""
+    pieces = []
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise row.error(f"{path} has no audio in it")
+            resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+            for frame in container.decode(audio=0):
+                pieces += [one.to_ndarray()[0] for one in resampler.resample(frame)]
+            pieces += [one.to_ndarray()[0] for one in resampler.resample(None)]
+    except FileNotFoundError:
+        raise row.error(f"no such audio file: {path}") from None
+    except (av.error.FFmpegError, OSError) as error:
+        raise row.error(f"{path} cannot be read as audio: {error.strerror}") from None
+    pcm = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+    if len(pcm) == 0:
+        raise row.error(f"{path} holds no sound")
+    return pcm

@@ -1,0 +1,87 @@
+"""What a supplier of data is, and the suppliers that a Kurfile can name.
+
+A supplier is a numbered collection of samples; each sample is a mapping from source names to
+arrays, numbers or texts. Knows nothing of batches, networks or training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Sample = Mapping[str, Any]
+Symbols = Mapping[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Shape of one numeric source of each sample (None where the length varies from sample to
+    sample) and the type that a network takes it as."""
+
+    shape: tuple[int | None, ...]
+    type: str = "float32"
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Which hearing of a sample is wanted: `training` turns augmentation on, and the same `seed`
+    and `epoch` always give the same sample, so that a resumed training sees what it would have."""
+
+    seed: int
+    epoch: int
+    training: bool
+
+    def random(self, index: int) -> np.random.Generator:
+        """The random numbers of sample `index` in this epoch."""
+        return np.random.default_rng((self.seed, self.epoch, index))
+
+
+class Supplier(Protocol):
+    """A numbered collection of samples."""
+
+    def __len__(self) -> int:
+        """How many samples there are."""
+
+    def sources(self) -> dict[str, Source]:
+        """The numeric sources; what else a sample holds stays a list in each batch."""
+
+    def lengths(self) -> NDArray[np.float64] | None:
+        """A number by which samples of like length can be found (seconds, symbols); None if all
+        are alike."""
+
+    def name(self, index: int) -> str:
+        """What a person knows sample `index` by: its file, and the line there."""
+
+    def sample(self, index: int, draw: Draw) -> Sample:
+        """The sample `index` (0 to len - 1)."""
+
+    def metadata(self) -> dict[str, Any]:
+        """What an exported network must carry to be fed the same way (features, vocabulary)."""
+
+
+SUPPLIERS: dict[str, Callable[..., Supplier]] = {}
+
+
+def supplier(name: str) -> Callable[[type], type]:
+    """Register a class as the supplier `name`; its keyword parameters are its options.
+
+    Two of them are given by the program if the class takes them: `base`, the folder that relative
+    paths start from, and `known`, which gives the vocabularies of the training data by source.
+    """
+
+    def register(kind: type) -> type:
+        SUPPLIERS[name] = kind
+        return kind
+
+    return register
+
+
+def resolve(base: Path, path: str) -> Path:
+    """`path` of a Kurfile: `~` is the home folder, and a relative path starts at `base`."""
+    expanded = Path(path).expanduser()
+    return expanded if expanded.is_absolute() else base / expanded

@@ -1,0 +1,83 @@
+"""Vocabularies: symbols of a transcript <-> whole numbers.
+
+Knows nothing of sound or networks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kur.data.supplier import resolve
+from kur.errors import KurError, nearest
+
+Split = Literal["characters", "spaces"]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The symbols in their order, how a text is split into them, and which of them stands for
+    those that are not among them (None: they are dropped)."""
+
+    symbols: tuple[str, ...]
+    split: Split
+    unknown: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {symbol: i for i, symbol in enumerate(self.symbols)}
+
+    def encode(self, text: str) -> NDArray[np.int32]:
+        """Numbers of the symbols of `text`."""
+        other = None if self.unknown is None else self._numbers[self.unknown]
+        found = (self._numbers.get(symbol, other) for symbol in self.pieces(text))
+        return np.array([number for number in found if number is not None], np.int32)
+
+    def decode(self, numbers: Iterable[int]) -> str:
+        """The text that the numbers spell; numbers outside the vocabulary are left out."""
+        pieces = [self.symbols[i] for i in numbers if 0 <= i < len(self.symbols)]
+        return (" " if self.split == "spaces" else "").join(pieces)
+
+    def pieces(self, text: str) -> Sequence[str]:
+        """`text` as symbols; characters in lower case."""
+        return text.split() if self.split == "spaces" else text.lower()
+
+
+def load_vocabulary(
+    vocab: Any, split: Split, base: Path, texts: Iterable[str], unknown: str | None = None
+) -> Vocabulary:
+    """The vocabulary that a Kurfile gives: a list, the path of a JSON list, or None (inferred from
+    `texts`: sorted, lower case)."""
+    if vocab is None:
+        pieces = Vocabulary((), split)
+        found = {one for text in texts for one in pieces.pieces(text)}
+        vocab = sorted(found | ({unknown} if unknown else set()))
+    if isinstance(vocab, str):
+        path = resolve(base, vocab)
+        try:
+            vocab = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise KurError(f"{path}: the vocabulary cannot be read: {error.strerror}") from None
+        except ValueError as error:
+            raise KurError(f"{path}: not a JSON list of symbols: {error}") from None
+    if not isinstance(vocab, list) or not all(isinstance(symbol, str) for symbol in vocab):
+        raise KurError("'vocab' must be a list of texts or the path of a JSON file with one")
+    if not vocab:
+        raise KurError("'vocab' holds no symbols")
+    if len(set(vocab)) != len(vocab):
+        twice = sorted({symbol for symbol in vocab if vocab.count(symbol) > 1})
+        raise KurError(f"'vocab' holds {', '.join(map(repr, twice))} more than once")
+    if unknown is not None and unknown not in vocab:
+        hint = nearest(unknown, vocab)
+        raise KurError(f"'unknown' must be a symbol of the vocabulary, found {unknown!r}{hint}")
+    return Vocabulary(tuple(vocab), split, unknown)
