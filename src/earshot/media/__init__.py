@@ -1,0 +1,35 @@
+"""Any audio or video file -> PCM, and back: opening, decoding, channels, spans, clips.
+
+    folders       paths as given -> files
+    completeness  is the file all there?
+    opening       file -> its audio stream, safely
+    decoding      stream -> PCM on the recording's time line, at the source's rate
+    resampling    -> PCM at the rate and with the channels that are wanted
+    sides         one scene, or the two sides of a call?
+    reading       all of a file in blocks, or a span of it
+    clips         a span -> a file
+
+FFmpeg (through PyAV) reads the formats. Whatever cannot be listened to from its beginning to its
+end is a MediaError whose one sentence names the file. Nothing here knows of networks or libraries.
+"""
+
+from earshot.media.clips import CLIP_FORMATS, write_clip
+from earshot.media.folders import media_files
+from earshot.media.opening import MediaInfo, digest, probe
+from earshot.media.reading import SAMPLE_RATE, Channels, blocks, channel_plan, read
+from earshot.media.resampling import Plan
+
+__all__ = [
+    "CLIP_FORMATS",
+    "SAMPLE_RATE",
+    "Channels",
+    "MediaInfo",
+    "Plan",
+    "blocks",
+    "channel_plan",
+    "digest",
+    "media_files",
+    "probe",
+    "read",
+    "write_clip",
+]
