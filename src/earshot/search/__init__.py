@@ -1,0 +1,19 @@
+"""Search: pronunciations against activations, from plain arrays to hits with a confidence.
+
+`align` is the kernel, `confidence` what it finds is worth, `mentions` the way from one to the
+other. Nothing here knows of the network, of text or of the library's files.
+"""
+
+from earshot.search.confidence import Calibration, Pronunciation
+from earshot.search.mentions import Candidate, Hit, Track, candidates, search_many, search_tracks
+
+__all__ = [
+    "Calibration",
+    "Candidate",
+    "Hit",
+    "Pronunciation",
+    "Track",
+    "candidates",
+    "search_many",
+    "search_tracks",
+]

@@ -1,0 +1,311 @@
+"""How sure a mention is: what an alignment shows, turned into a calibrated probability.
+
+A cost says how well the ear's activations fit a query, not how often something else fits as well:
+"art" is matched every minute by accident, "Mississippi" never. So every query is first measured
+against speech in which it was hardly ever said (a background that comes with the network, and the
+searched recordings themselves): how many false alarms an hour would a cost as low as this give?
+That rate, with what the single alignment shows (worst unit, left-out units, pace, pauses), goes
+into a logistic model whose weights `recipes/calibrate.py` fits on queries whose mentions are known.
+
+This module knows how alignments look, but nothing of how they are found, of text or of files other
+than its own: `confidence.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from earshot.errors import NetworkError
+from earshot.search.align import (
+    STEPS_PER_NAT,
+    Columns,
+    Costs,
+    Plan,
+    Tolerance,
+    Trace,
+    compiled,
+    readable,
+)
+from earshot.search.sweep import WINDOW_SECONDS
+
+FORMAT = 1
+
+# A unit that cost less than this was heard cleanly.
+CLEAN_NATS = 1.0
+
+# Length of an average unit in running speech, in seconds: pace is told relative to it.
+UNIT_SECONDS = 0.08
+
+# Of so many units, equally likely, any one could come next: what a language leaves open.
+PERPLEXITY = 20.0
+
+
+class Pronunciation(Protocol):
+    """A sequence of units that may sound like the query, as `earshot.units` makes it.
+
+    `words` are the indexes in `units` where words start, `log_probability` how likely a speaker is
+    to say it this way, `spelled` by word whether it was spelled out from letters.
+    """
+
+    @property
+    def units(self) -> Sequence[str]: ...
+    @property
+    def words(self) -> Sequence[int]: ...
+    @property
+    def log_probability(self) -> float: ...
+    @property
+    def spelled(self) -> Sequence[bool]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One thing that an alignment shows. `sign` is the direction its weight may have (0: any)."""
+
+    name: str
+    sign: int
+    meaning: str
+
+
+FEATURES: tuple[Feature, ...] = (
+    Feature("alarms", -1, "ln of the false alarms an hour that the query gives at this cost"),
+    Feature("cost", -1, "cost of the alignment, nats per unit"),
+    Feature("worst", -1, "cost of the worst unit, nats"),
+    Feature("clean", 1, "share of the units that were heard cleanly"),
+    Feature("deleted", -1, "share of the units that were left out"),
+    Feature("gap", -1, "cost of what was heard between the units, nats per unit"),
+    Feature("pause", -1, "longest pause between two words, seconds"),
+    Feature("length", 0, "ln of the number of units"),
+    Feature("pace", 0, "ln of the seconds per unit, pauses aside, against the average speaker's"),
+    Feature("pace_squared", -1, "the same, squared: very fast and very slow are both unlikely"),
+    Feature("doubt", -1, "how unsure the ear was of its best unit where units were found, nats"),
+    Feature("log_probability", 1, "ln probability of this pronunciation of the query"),
+    Feature("spelled", -1, "share of the words whose pronunciation was spelled from letters"),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """Everything about a network that search has to know, read from its `confidence.json`.
+
+    lead_seconds, tail_seconds: how far a word reaches before its first unit's first frame and
+    behind its last unit's last. weights: by feature, of a logistic model with `bias`. curve: points
+    (log-odds, confidence) of a last monotone correction, or none. confusion: (units, units) steps
+    that hearing one unit (column) costs where another was said (row); units: their names, in order.
+    background: costs (frames, units) of speech that queries are measured against.
+    """
+
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    lead_seconds: float = 0.04
+    tail_seconds: float = 0.04
+    bias: float = 0.0
+    # Uncalibrated, a mention is as likely as one true mention an hour is against its false alarms.
+    weights: Mapping[str, float] = field(default_factory=lambda: {"alarms": -1.0})
+    curve: tuple[tuple[float, float], ...] = ()
+    units: tuple[str, ...] = ()
+    confusion: Costs | None = None
+    background: tuple[Costs, ...] = ()
+
+    @classmethod
+    def open(cls, path: Path) -> Calibration:
+        """Read `confidence.json`; raises NetworkError when it is missing, damaged or newer."""
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise NetworkError(f"{path}: cannot be read ({error.strerror}).") from error
+        except ValueError as error:
+            raise NetworkError(f"{path}: is not JSON ({error}).") from error
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            found = content.get("format") if isinstance(content, dict) else None
+            raise NetworkError(f"{path}: has format {found}, this version reads format {FORMAT}.")
+        try:
+            return _parse(content, path.parent)
+        except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
+            what = f"lacks {error}" if isinstance(error, KeyError) else f"is damaged ({error})"
+            raise NetworkError(f"{path}: {what}; install the network again.") from error
+
+    def save(self, path: Path) -> None:
+        """Write `confidence.json` and, beside it, `background.safetensors` when there is one."""
+        confusion = None
+        if self.confusion is not None:
+            confusion = {"units": list(self.units), "steps": self.confusion.tolist()}
+        if self.background:
+            names = {f"{index:04d}": costs.copy() for index, costs in enumerate(self.background)}
+            save_file(names, path.with_name("background.safetensors"))
+        content = {
+            "format": FORMAT,
+            "tolerance": asdict(self.tolerance),
+            "lead_seconds": self.lead_seconds,
+            "tail_seconds": self.tail_seconds,
+            "bias": self.bias,
+            "weights": dict(self.weights),
+            "curve": [list(point) for point in self.curve],
+            "confusion": confusion,
+            "background": "background.safetensors" if self.background else None,
+        }
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+    def confidence(self, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Probabilities (candidates,) of `features` (candidates, len(FEATURES))."""
+        weights = np.array([self.weights.get(feature.name, 0.0) for feature in FEATURES])
+        odds = np.clip(features @ weights + self.bias, -30.0, 30.0)
+        if self.curve:
+            points = np.array(self.curve)
+            corrected: npt.NDArray[np.float64] = np.interp(odds, points[:, 0], points[:, 1])
+            return corrected
+        probabilities: npt.NDArray[np.float64] = 1.0 / (1.0 + np.exp(-odds))
+        return probabilities
+
+    def with_weights(self, bias: float, weights: Mapping[str, float]) -> Calibration:
+        """The same with other weights and no curve."""
+        return replace(self, bias=bias, weights=dict(weights), curve=())
+
+
+def log_alarms(
+    histogram: npt.NDArray[np.int64], costs: npt.NDArray[np.integer], units: int
+) -> npt.NDArray[np.float64]:
+    """ln of the false alarms an hour that a query of so many units gives at `costs` or lower.
+
+    histogram: how many windows (see Sweep) had which lowest cost; its last bin counts those with
+    none within the limit. costs: in steps. True mentions are among the windows, so nothing is read
+    off the lowest few: the slope of the tail is measured in the bulk, and followed downwards as a
+    straight line, costs of accidental matches being close to exponential there. Added to it is
+    what no cost can tell from a mention: the same units, said within other words.
+    """
+    total = max(int(histogram.sum()), 1)
+    cumulative = np.maximum(np.cumsum(histogram[:-1]), 0.5) / total
+    low, high = (_quantile(cumulative, share) for share in _TAIL_SHARES)
+    rise = math.log(cumulative[high] / cumulative[low])
+    slope = min(max(rise / max(high - low, 1), _SLOPES[0]), _SLOPES[1])
+    steps = np.asarray(costs, np.int64)
+    logs = np.log(cumulative[np.clip(steps, low, len(cumulative) - 1)])
+    logs -= slope * np.maximum(low - steps, 0)
+    within = math.log(3600 / UNIT_SECONDS) - units * math.log(PERPLEXITY)
+    both = np.logaddexp(logs + math.log(3600 / WINDOW_SECONDS), within)
+    limited: npt.NDArray[np.float64] = np.maximum(both, -12.0)
+    return limited
+
+
+def describe(
+    trace: Trace,
+    costs: Costs,
+    plan: Plan,
+    pronunciation: Pronunciation,
+    *,
+    alarms: float,
+    frame_seconds: float,
+) -> tuple[float, ...]:
+    """The features of one alignment, in the order of FEATURES.
+
+    costs: (frames, units) of the whole track that `trace` counts its frames in.
+    """
+    count = len(plan.phones)
+    worst, clean, deleted, gap, pause, spoken, doubt = _measure(
+        costs, plan.words, trace.first, trace.last, trace.costs, trace.gaps
+    )
+    pace = math.log(max(spoken, 1) * frame_seconds / (count * UNIT_SECONDS))
+    spelled = pronunciation.spelled
+    return (
+        alarms,
+        (float(trace.costs.sum()) / STEPS_PER_NAT + gap) / count,
+        worst,
+        clean / count,
+        deleted / count,
+        gap / count,
+        pause * frame_seconds,
+        math.log(count),
+        pace,
+        pace * pace,
+        doubt,
+        max(pronunciation.log_probability, -10.0),
+        sum(spelled) / len(spelled) if spelled else 0.0,
+    )
+
+
+@compiled
+def _measure(
+    costs: Costs, words: Columns, first: Columns, last: Columns, unit_costs: Columns, gaps: Columns
+) -> tuple[float, int, int, float, int, int, float]:
+    """Worst unit, clean and left-out units, gaps, pause and speech (frames), doubt; nats."""
+    worst = clean = deleted = pause = pauses = word = 0
+    doubt = 0.0
+    spoken_until = -1
+    spoken_from = costs.shape[0]
+    for unit in range(first.shape[0]):
+        worst = max(worst, unit_costs[unit])
+        clean += unit_costs[unit] < CLEAN_NATS * STEPS_PER_NAT
+        if first[unit] < 0:
+            deleted += 1
+            continue
+        begins = False
+        while word < words.shape[0] and words[word] <= unit:
+            begins = True
+            word += 1
+        if begins and spoken_until >= 0:
+            silent = first[unit] - spoken_until - 1
+            pause = max(pause, silent)
+            pauses += silent
+        spoken_from = min(spoken_from, first[unit])
+        spoken_until = last[unit]
+        total = 0.0
+        for column in range(costs.shape[1]):
+            total += math.exp(-float(costs[first[unit], column]) / STEPS_PER_NAT)
+        doubt += math.log(total)
+    spoken = spoken_until - spoken_from + 1 - pauses
+    heard = max(first.shape[0] - deleted, 1)
+    gap = gaps.sum() / STEPS_PER_NAT
+    return worst / STEPS_PER_NAT, clean, deleted, gap, pause, spoken, doubt / heard
+
+
+# Shares of windows between which the slope of the tail is measured. The lower one stands clear of
+# true mentions as long as there are fewer than one in every 30 seconds.
+_TAIL_SHARES = (1 / 30, 1 / 4)
+
+# Bounds of that slope, in e-folds a step: too few windows, or too short a query, show anything.
+_SLOPES = (1 / 32, 1 / 8)
+
+
+def _quantile(cumulative: npt.NDArray[np.float64], share: float) -> int:
+    """The lowest cost that `share` of the windows do not exceed, or the last one there is."""
+    return min(int(np.searchsorted(cumulative, share)), len(cumulative) - 1)
+
+
+def _parse(content: dict[str, Any], folder: Path) -> Calibration:
+    """A calibration from the content of its file; raises what a damaged content makes it raise."""
+    prices = content["tolerance"]
+    tolerance = Tolerance(**{one.name: int(prices[one.name]) for one in fields(Tolerance)})
+    weights = {str(name): float(weight) for name, weight in content["weights"].items()}
+    unknown = sorted(set(weights) - {feature.name for feature in FEATURES})
+    if unknown:
+        raise ValueError(f"unknown feature {unknown[0]}")
+    units: tuple[str, ...] = ()
+    confusion = None
+    if content["confusion"] is not None:
+        units = tuple(content["confusion"]["units"])
+        confusion = readable(np.array(content["confusion"]["steps"], np.uint8))
+        if confusion.shape != (len(units), len(units)):
+            raise ValueError(f"confusion is {confusion.shape}, expected a row and column by unit")
+    background: tuple[Costs, ...] = ()
+    if content["background"] is not None:
+        arrays = load_file(folder / content["background"])
+        background = tuple(readable(arrays[name]) for name in sorted(arrays))
+    return Calibration(
+        tolerance=tolerance,
+        lead_seconds=float(content["lead_seconds"]),
+        tail_seconds=float(content["tail_seconds"]),
+        bias=float(content["bias"]),
+        weights=weights,
+        curve=tuple((float(x), float(y)) for x, y in content["curve"]),
+        units=units,
+        confusion=confusion,
+        background=background,
+    )

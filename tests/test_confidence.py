@@ -1,0 +1,215 @@
+"""Confidence: what alignments show, how rare a cost is, and the file that turns it to a number."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from synthetic_ear import BLANK, FRAME_SECONDS, SyntheticEar, sounds
+
+from earshot.errors import NetworkError
+from earshot.search import Calibration
+from earshot.search.align import Tolerance, Trace, plan, readable, scan, trace, unpack
+from earshot.search.confidence import FEATURES, describe, log_alarms
+from earshot.search.sweep import sweep
+
+NAMES = [feature.name for feature in FEATURES]
+
+
+def shown(
+    heard: list[int], phones: tuple[int, ...], words: tuple[int, ...] = (0,)
+) -> dict[str, float]:
+    """Features of the cheapest alignment with activations certain of `heard`, by name."""
+    costs = np.full((len(heard), 40), 255, np.uint8)
+    costs[np.arange(len(heard)), heard] = 0
+    track = readable(costs)
+    ready = plan(phones, words, blank=BLANK, tolerance=Tolerance(limit=1000))
+    prices, ages = unpack(scan(track, ready))
+    end = int(np.argmin(prices))
+    spelled = replace(sounds(phones, words), log_probability=-1.5)
+    path = trace(track, ready, end - int(ages[end]) + 1, end)
+    values = describe(path, track, ready, spelled, alarms=2.5, frame_seconds=FRAME_SECONDS)
+    return dict(zip(NAMES, values, strict=True))
+
+
+def test_a_word_heard_exactly() -> None:
+    features = shown([9, 1, 2, 3, 9], (1, 2, 3))
+    assert features["alarms"] == 2.5
+    assert features["cost"] == features["worst"] == features["gap"] == features["deleted"] == 0.0
+    assert features["clean"] == 1.0
+    assert features["length"] == pytest.approx(np.log(3))
+    assert features["pace"] == pytest.approx(np.log(0.04 / 0.08))
+    assert features["pace_squared"] == pytest.approx(features["pace"] ** 2)
+    assert features["doubt"] == pytest.approx(0.0, abs=1e-4)
+    assert (features["log_probability"], features["spelled"]) == (-1.5, 0.0)
+
+
+def test_a_word_with_a_unit_left_out_and_one_misheard() -> None:
+    prices = Tolerance()
+    features = shown([1, 2, 4, 5, 9, 7], (1, 2, 3, 4, 5, 6, 7))
+    assert features["deleted"] == pytest.approx(1 / 7)
+    assert features["clean"] == pytest.approx(5 / 7)
+    assert features["worst"] == prices.clip / 16
+    assert features["cost"] == pytest.approx((prices.clip + prices.deletion) / 16 / 7)
+
+
+def test_a_pause_between_words_counts_as_pause_not_as_pace() -> None:
+    features = shown([1, 2, *[BLANK] * 10, 3, 4], (1, 2, 3, 4), (0, 2))
+    assert features["pause"] == pytest.approx(10 * FRAME_SECONDS)
+    assert features["pace"] == pytest.approx(np.log(4 * 0.04 / (4 * 0.08)))
+    assert features["gap"] == pytest.approx(10 * Tolerance().pause / 16 / 4)
+    within = shown([1, 2, *[BLANK] * 3, 3, 4], (1, 2, 3, 4))
+    assert within["pause"] == 0.0
+    assert within["pace"] == pytest.approx(np.log(7 * 0.04 / (4 * 0.08)))
+
+
+def test_a_pause_is_measured_past_units_left_out() -> None:
+    path = Trace(
+        np.array([0, -1, 6, 7]),
+        np.array([1, -1, 6, 8]),
+        np.zeros(4, np.int64),
+        np.zeros(4, np.int64),
+    )
+    ready = plan([0, 1, 2, 3], (0, 1, 3), blank=BLANK, tolerance=Tolerance())
+    track = readable(np.zeros((9, 40)))
+    values = describe(path, track, ready, sounds((0, 1, 2, 3)), alarms=0, frame_seconds=0.04)
+    features = dict(zip(NAMES, values, strict=True))
+    assert features["pause"] == pytest.approx(4 * 0.04)
+    assert features["doubt"] == pytest.approx(np.log(40)), "all units equally likely"
+
+
+@given(st.lists(st.integers(0, 50), min_size=2, max_size=200), st.integers(1, 20))
+def test_false_alarms_grow_with_the_cost(counts: list[int], units: int) -> None:
+    histogram = np.array(counts, np.int64)
+    alarms = log_alarms(histogram, np.arange(len(counts) - 1), units)
+    assert np.isfinite(alarms).all()
+    assert (np.diff(alarms) >= 0).all()
+
+
+def test_expected_false_alarms_are_those_that_come() -> None:
+    ear = SyntheticEar(21)
+    words = [ear.word(length) for length in (3, 4, 5, 6) for _ in range(12)]
+    plans = [plan(word, (0,), blank=BLANK, tolerance=Tolerance()) for word in words]
+    first, second = (
+        sweep([readable(ear.babble(40_000))], plans, frame_seconds=FRAME_SECONDS) for _ in range(2)
+    )
+    hours = 40_000 * FRAME_SECONDS / 3600
+    for expected in (20.0, 60.0, 200.0):
+        came = 0
+        for known, new, word in zip(first, second, words, strict=True):
+            alarms = log_alarms(known.histogram, new.rows[:, 3], len(word))
+            came += int((alarms <= np.log(expected)).sum())
+        assert expected / 3 < came / hours / len(words) < expected * 1.5
+
+
+def test_a_few_true_mentions_do_not_hide_how_rare_a_cost_is() -> None:
+    histogram = np.zeros(400, np.int64)
+    histogram[200:300] = 12
+    said = histogram.copy()
+    said[:20] += 1
+    costs = np.array([0, 50, 150])
+    assert log_alarms(said, costs, 9) == pytest.approx(log_alarms(histogram, costs, 9), abs=0.5)
+
+
+def test_longer_queries_have_fewer_false_alarms_at_no_cost() -> None:
+    histogram = np.zeros(50, np.int64)
+    rates = [log_alarms(histogram, np.array([0]), units)[0] for units in range(1, 8)]
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_the_uncalibrated_confidence_is_one_mention_an_hour_against_its_false_alarms() -> None:
+    features = np.zeros((3, len(FEATURES)))
+    features[:, 0] = np.log([1.0, 9.0, 0.01])
+    assert Calibration().confidence(features) == pytest.approx([0.5, 0.1, 1 / 1.01])
+
+
+def test_weights_and_curve_make_the_confidence() -> None:
+    features = np.zeros((2, len(FEATURES)))
+    features[1, NAMES.index("cost")] = 2.0
+    calibration = Calibration(bias=1.0, weights={"cost": -1.5})
+    expected = 1 / (1 + np.exp([-1.0, 2.0]))
+    assert calibration.confidence(features) == pytest.approx(expected)
+    curved = replace(calibration, curve=((-4.0, 0.0), (0.0, 0.4), (2.0, 0.8)))
+    assert curved.confidence(features) == pytest.approx([0.6, 0.2])
+    assert curved.with_weights(0.0, {}).confidence(features) == pytest.approx([0.5, 0.5])
+
+
+def full() -> Calibration:
+    confusion = np.full((40, 40), 90, np.uint8)
+    np.fill_diagonal(confusion, 0)
+    return Calibration(
+        tolerance=Tolerance(clip=70, limit=33),
+        lead_seconds=0.07,
+        tail_seconds=-0.01,
+        bias=0.25,
+        weights={"alarms": -0.5, "clean": 1.0},
+        curve=((-30.0, 0.0), (0.1, 0.4), (30.0, 1.0)),
+        units=tuple(f"U{number}" for number in range(40)),
+        confusion=readable(confusion),
+        background=tuple(readable(SyntheticEar(1).babble(frames)) for frames in (50, 20)),
+    )
+
+
+def test_a_calibration_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "confidence.json"
+    written = full()
+    written.save(path)
+    read = Calibration.open(path)
+    for name in ("tolerance", "lead_seconds", "tail_seconds", "bias", "weights", "curve", "units"):
+        assert getattr(read, name) == getattr(written, name)
+    assert read.confusion is not None and written.confusion is not None
+    assert (read.confusion == written.confusion).all()
+    assert [one.tolist() for one in read.background] == [one.tolist() for one in written.background]
+    Calibration().save(path)
+    assert Calibration.open(path).weights == Calibration().weights
+
+
+Change = Callable[[dict[str, Any]], object]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content.update(format=2), "has format 2, this version reads format 1"),
+        (lambda content: content.pop("bias"), "lacks 'bias'"),
+        (lambda content: content["tolerance"].pop("gap"), "lacks 'gap'"),
+        (lambda content: content["weights"].update(mood=1.0), "unknown feature mood"),
+        (lambda content: content.update(bias="much"), "is damaged"),
+        (lambda content: content.update(curve=[1.0]), "is damaged"),
+        (lambda content: content["confusion"].update(steps=[[0]]), "a row and column by unit"),
+        (lambda content: content.update(background="gone.safetensors"), "gone.safetensors"),
+    ],
+)
+def test_a_damaged_calibration_is_refused_in_a_sentence(
+    tmp_path: Path, change: Change, message: str
+) -> None:
+    path = tmp_path / "confidence.json"
+    full().save(path)
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(NetworkError, match=message) as caught:
+        Calibration.open(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_calibration_at_all_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "confidence.json"
+    with pytest.raises(NetworkError, match="cannot be read"):
+        Calibration.open(path)
+    for text, message in (("{", "is not JSON"), ("[]", "has format None"), ("7", "format None")):
+        path.write_text(text)
+        with pytest.raises(NetworkError, match=message):
+            Calibration.open(path)
+    full().save(path)
+    path.with_name("background.safetensors").write_bytes(b"nothing of the kind")
+    with pytest.raises(NetworkError, match="is damaged"):
+        Calibration.open(path)
