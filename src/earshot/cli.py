@@ -1,0 +1,378 @@
+"""The command line: each command opens a library, calls one method of it and prints.
+
+Nothing is decided here but words and exit statuses: 0 done, 1 something failed, 2 the command
+makes no sense, 70 a defect of Earshot's own, 130 interrupted, 141 the reader of a pipe went away.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import typer
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
+from rich.text import Text
+from typer.core import TyperGroup
+
+from earshot.errors import EarshotError, QueryError, UsageError
+from earshot.library import MIN_CONFIDENCE, TOP, Library
+from earshot.outcome import Outcome, Progress, ProgressCallback, Status
+from earshot.present import (
+    Terminal,
+    clip_name,
+    clock,
+    parse_time,
+    print_recording,
+    print_recordings,
+    print_result,
+    printable,
+    recording_line,
+    result_line,
+)
+from earshot.types import SearchResult, Span
+
+_DEFECT = 70  # EX_SOFTWARE of sysexits.h
+_INTERRUPTED = 130  # 128 + SIGINT, as shells say it
+_NO_READER = 141  # 128 + SIGPIPE
+
+
+class _Shell(TyperGroup):
+    """Turns what a command raises into one line on standard error and an exit status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EarshotError as error:
+            complain(str(error))
+            raise typer.Exit(error.exit_status) from error
+        except KeyboardInterrupt as error:
+            raise typer.Exit(_INTERRUPTED) from error
+        except BrokenPipeError as error:
+            # Nobody reads any more; Python would complain once again when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(_NO_READER) from error
+
+
+app = typer.Typer(
+    cls=_Shell,
+    name="earshot",
+    help="Find the moment it was said, in audio and video, by sound.",
+    epilog="Example: earshot add talks/ && earshot search 'quarterly report'",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+LibraryFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--library",
+        metavar="DIR",
+        help="Folder of the library (else EARSHOT_LIBRARY, else your user data folder).",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON lines instead of a table.")]
+ChannelsChoice = Literal["auto", "mix", "split"]  # media.Channels, without loading FFmpeg
+Name = Annotated[
+    str,
+    typer.Argument(metavar="RECORDING", help="Its id, the beginning of it, its path or title."),
+]
+
+
+def main() -> NoReturn:
+    """Run the command line and end the process."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding lacks is shown as an escape, never as an error.
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    try:
+        app()
+    except Exception as error:
+        if os.environ.get("EARSHOT_DEBUG"):
+            traceback.print_exc()
+        else:
+            kind = type(error).__name__
+            complain(f"unexpected {kind}: {error} (EARSHOT_DEBUG=1 shows where it comes from)")
+        sys.exit(_DEFECT)
+    sys.exit(0)
+
+
+def complain(sentence: str) -> None:
+    """Print one line on standard error."""
+    print(f"earshot: {printable(sentence).rstrip('.')}", file=sys.stderr, flush=True)
+
+
+def _say(line: str) -> None:
+    """Print one line on standard output at once: what it tells has happened."""
+    print(printable(line), flush=True)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            _say(f"earshot {version('earshot')}")
+        except PackageNotFoundError:
+            _say("earshot, run from its source folder")
+        raise typer.Exit
+
+
+@app.callback()
+def _global(
+    context: typer.Context,
+    library: LibraryFolder = None,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version."),
+    ] = False,
+) -> None:
+    context.obj = library
+
+
+def _folder(context: typer.Context, library: Path | None) -> Path | None:
+    """The folder that was given with the command, or before it."""
+    given: Path | None = context.obj
+    return library if library is not None else given
+
+
+@app.command(epilog="Example: earshot add talks/ interview.mp4 --library ~/work")
+def add(
+    context: typer.Context,
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Audio and video files, folders.")
+    ],
+    library: LibraryFolder = None,
+    channels: Annotated[
+        ChannelsChoice,
+        typer.Option(help="Hear the channels of a file as one (mix) or each by itself (split)."),
+    ] = "auto",
+) -> None:
+    """Listen to files, so that they can be searched; files that are there already are skipped."""
+    counts: Counter[Status] = Counter()
+    audio = 0.0
+    begun = time.monotonic()
+    with Library(_folder(context, library)) as opened, _progress() as progress:
+        outcomes = opened.add_each(paths, channels=channels, progress=progress)
+        try:
+            with closing(outcomes):  # frees the library's lock
+                for outcome in outcomes:
+                    counts[outcome.status] += 1
+                    _print_outcome(outcome)
+                    if outcome.status is Status.ADDED and outcome.recording:
+                        audio += outcome.recording.duration
+        except (EarshotError, KeyboardInterrupt):
+            if counts:
+                _say(f"stopped: {_summary(counts)}; what was added is kept")
+            raise
+    speed = audio / max(time.monotonic() - begun, 1e-9)
+    heard = f" ({clock(audio)} of audio, {speed:.0f} x real time)" if audio else ""
+    _say(_summary(counts) + heard)
+    if counts[Status.FAILED]:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: earshot search cancel my contract --top 3")
+def search(
+    context: typer.Context,
+    query: Annotated[
+        list[str] | None, typer.Argument(metavar="QUERY", help="A word or a phrase.")
+    ] = None,
+    library: LibraryFolder = None,
+    top: Annotated[int, typer.Option(min=1, help="Show so many mentions.")] = TOP,
+    min_confidence: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Show mentions that are at least so likely.")
+    ] = MIN_CONFIDENCE,
+    queries: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Search for every line of a file ('-': standard input)."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Find where something was said, most likely mentions first."""
+    if (query is None) == (queries is None):
+        raise UsageError("give a query, or a file of queries with --queries")
+    lines = [" ".join(query)] if query is not None else list(_read_queries(queries))
+    folder = _folder(context, library)
+    options = [] if folder is None else ["--library", str(folder)]
+    terminal = Terminal()
+    refused: dict[str, QueryError] = {}
+    with Library(folder) as opened:
+        if queries is not None:  # a bad line is reported in its place, the others are searched for
+            refused = _refused(opened, lines)
+        good = (line for line in lines if line not in refused)
+        results = opened.search_many(good, top, min_confidence)
+        for line in lines:
+            reason = refused.get(line)
+            result = next(results) if reason is None else SearchResult(line, (), 0.0, 0.0)
+            if as_json:
+                print(result_line(result, str(reason) if reason else None), flush=True)
+            elif reason is not None:
+                complain(f"{line}: {reason}")
+            else:
+                if queries is not None:
+                    terminal.print(Text(printable(line), style="bold"))
+                print_result(terminal, result, min_confidence=min_confidence, options=options)
+    for reason in refused.values():
+        raise typer.Exit(reason.exit_status)
+
+
+@app.command(epilog="Example: earshot clip interview 0:12:31 0:12:35 --out answer.wav")
+def clip(
+    context: typer.Context,
+    recording: Name,
+    start: Annotated[str, typer.Argument(help="Seconds, or h:mm:ss.")],
+    end: Annotated[str | None, typer.Argument(help="Seconds, or h:mm:ss; default: START.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="File to write (default: title and time, .wav)."),
+    ] = None,
+    around: Annotated[
+        float, typer.Option(min=0.0, metavar="SECONDS", help="Surroundings on both sides.")
+    ] = 2.0,
+    library: LibraryFolder = None,
+) -> None:
+    """Write a moment of a recording, with its surroundings, to an audio file."""
+    begin = parse_time(start)
+    span = Span(begin, parse_time(end) if end is not None else begin)
+    with Library(_folder(context, library)) as opened:
+        chosen = opened.show(recording)
+        target = out or Path(clip_name(chosen, begin))
+        written = opened.clip(chosen, target, span, before=around, after=around)
+    _say(f"{target}: {written.duration:.1f} s of '{chosen.title}' from {clock(written.start)}")
+
+
+@app.command("list", epilog="Example: earshot list --json")
+def list_(context: typer.Context, library: LibraryFolder = None, as_json: Json = False) -> None:
+    """List all recordings of the library."""
+    with Library(_folder(context, library)) as opened:
+        recordings = opened.list()
+    if as_json:
+        for recording in recordings:
+            print(recording_line(recording))
+    else:
+        print_recordings(Terminal(), recordings)
+
+
+@app.command(epilog="Example: earshot show 3f2a1b")
+def show(
+    context: typer.Context, recording: Name, library: LibraryFolder = None, as_json: Json = False
+) -> None:
+    """Show what is known of a recording."""
+    with Library(_folder(context, library)) as opened:
+        found = opened.show(recording)
+    if as_json:
+        print(recording_line(found))
+    else:
+        print_recording(Terminal(), found)
+
+
+@app.command(epilog="Example: earshot remove interview")
+def remove(
+    context: typer.Context,
+    recordings: Annotated[
+        list[str],
+        typer.Argument(metavar="RECORDING...", help="Ids, beginnings of them, paths or titles."),
+    ],
+    library: LibraryFolder = None,
+) -> None:
+    """Remove recordings from the library; their files are left alone."""
+    with Library(_folder(context, library)) as opened:
+        removed = opened.remove(*recordings)
+    for identity, name in zip(removed, recordings, strict=True):
+        _say(f"removed {identity}" + (f" ({name})" if name != identity else ""))
+
+
+@app.command(epilog="Example: earshot check --library ~/work")
+def check(context: typer.Context, library: LibraryFolder = None) -> None:
+    """Read the whole library and say what is damaged."""
+    with Library(_folder(context, library)) as opened:
+        problems = opened.check()
+    for problem in problems:
+        complain(problem)
+    if problems:
+        raise typer.Exit(1)
+    _say("everything is as it was written")
+
+
+def _read_queries(path: Path | None) -> Iterator[str]:
+    """The lines of a file of queries, without empty ones."""
+    try:
+        text = sys.stdin.read() if str(path) == "-" else Path(str(path)).read_text("utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not text in UTF-8 (byte {error.start})") from error
+    return (line.strip() for line in text.splitlines() if line.strip())
+
+
+def _refused(library: Library, queries: Iterable[str]) -> dict[str, QueryError]:
+    """The queries that cannot be searched for, and why."""
+    refused = {}
+    for query in queries:
+        try:
+            library.pronunciations(query)
+        except QueryError as error:
+            refused[query] = error
+    return refused
+
+
+def _summary(counts: Counter[Status]) -> str:
+    return ", ".join(f"{counts[status]} {status.value}" for status in Status)
+
+
+def _print_outcome(outcome: Outcome) -> None:
+    recording = outcome.recording
+    note = f" ({outcome.note})" if outcome.note else ""
+    if outcome.status is Status.FAILED or recording is None:
+        print(printable(f"{outcome.path}: {outcome.note}"), file=sys.stderr, flush=True)
+    elif outcome.status is Status.SKIPPED:
+        _say(f"skipped {recording.id}  {outcome.path} (already in the library)")
+    else:
+        _say(f"added {recording.id}  {clock(recording.duration)}  {outcome.path}{note}")
+
+
+@contextmanager
+def _progress() -> Iterator[ProgressCallback | None]:
+    """A progress bar on standard error with x real time, where a person sees it."""
+    terminal = Terminal(stderr=True)
+    if not terminal.is_terminal:
+        yield None
+        return
+    bar = ProgressBar(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        TextColumn("{task.fields[heard]}", markup=False),
+        TimeRemainingColumn(),
+        console=terminal,
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),
+    )
+    task = bar.add_task("", heard="", total=None)
+    file, begun = 0, time.monotonic()
+
+    def show_progress(progress: Progress) -> None:
+        nonlocal file, begun
+        if progress.file != file:
+            file, begun = progress.file, time.monotonic()
+            bar.reset(task)
+        speed = progress.seconds / max(time.monotonic() - begun, 1e-9)
+        bar.update(
+            task,
+            description=f"{progress.file}/{progress.files} {printable(Path(progress.path).name)}",
+            completed=progress.seconds,
+            total=progress.duration,
+            heard=f"{clock(progress.seconds)}, {speed:.0f} x real time",
+        )
+
+    with bar:
+        yield show_progress

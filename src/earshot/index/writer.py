@@ -1,0 +1,241 @@
+"""Changing an index: one writer at a time, and a crash at any moment leaves the last good state.
+
+Adding is: write the segment under its own name, force it to the disk, then `commit` swaps the
+manifest that lists it. Removing is the manifest first, then the file. Whatever a crash leaves
+behind is not in the manifest: readers do not see it and the next writer deletes it.
+
+Every recording starts as a segment of its own. `tidy` keeps the number of files small by merging
+segments of like size, eight at a time, so that each byte is rewritten a handful of times in all;
+it also rewrites segments that still hold the tracks of removed recordings.
+
+This module knows nothing of media, of the catalogue and of what the network says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+from earshot.errors import LibraryBusy, LibraryError, OtherNetwork
+from earshot.index.durable import discard, sync_folder, writing
+from earshot.index.manifest import (
+    FILE,
+    SEGMENTS,
+    Manifest,
+    NetworkEntry,
+    read_manifest,
+    swap_manifest,
+)
+from earshot.index.quantise import Costs
+from earshot.index.segment import (
+    SegmentEntry,
+    TrackEntry,
+    TrackFile,
+    map_segment,
+    verify_segment,
+    write_segment,
+)
+
+try:
+    import fcntl
+except ImportError:  # Windows: reading works, and `lock` says that writing does not
+    fcntl = None  # type: ignore[assignment]
+
+MERGE_AT = 8
+"""So many segments of like size are merged into one."""
+
+LARGEST_MERGED = 128 << 20
+"""Segments of this many bytes (37 hours of one channel) are left alone."""
+
+_LOCK = ".lock"
+_OURS = {_LOCK, SEGMENTS, FILE + ".part"}  # what a crash while creating a library may leave
+
+
+@contextmanager
+def index_writer(folder: Path, network: NetworkEntry | None = None) -> Iterator[IndexWriter]:
+    """Lock the library in `folder` for writing.
+
+    With `network` the library is made if there is none, and must be of that network; without, it
+    must exist. Raises LibraryBusy while another process writes, OtherNetwork, or LibraryError.
+    """
+    if network is None:
+        read_manifest(folder)  # nothing is created around a library that is not there
+    else:
+        _create_folders(folder)
+    with _lock(folder):
+        yield IndexWriter(folder, _current(folder, network))
+
+
+class IndexWriter:
+    """The one writer of an index, made by `index_writer`; `manifest` is its present state."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self._folder = folder
+        self._segments = folder / SEGMENTS
+        self.manifest = manifest
+        with writing(self._segments):
+            # Before anything is deleted, what the manifest on this disk says must be what a power
+            # cut would leave.
+            sync_folder(folder)
+        self.clean()
+
+    def track(self, recording: str, channel: int) -> TrackFile:
+        """Start a track of a recording; its costs go to a temporary file until it is staged."""
+        return TrackFile(self._segments / f"{recording}-{channel}.part", recording, channel)
+
+    def stage(self, tracks: Sequence[TrackFile]) -> SegmentEntry:
+        """Write the finished tracks as a segment that no reader sees before it is committed."""
+        return self._write([(track.entry, track.chunks()) for track in tracks])
+
+    def commit(self, segment: SegmentEntry) -> None:
+        """Let the staged segment count."""
+        self._swap(self.manifest.with_segment(segment))
+
+    def remove(self, recordings: Collection[str]) -> None:
+        """Let the recordings count no more, then delete files that hold nothing else."""
+        self._swap(self.manifest.without(recordings))
+        self.clean()
+
+    def tidy(self) -> None:
+        """Merge small segments and drop removed tracks from the disk, as far as there is need.
+
+        For speed and space only: where the disk is full or a segment is damaged, everything is
+        left as it is.
+        """
+        try:
+            while group := _to_rewrite(self.manifest.segments):
+                self._rewrite(group)
+        except LibraryError:
+            self.clean()
+
+    def clean(self) -> None:
+        """Delete what the manifest does not list: a crash's leftovers, removed segments.
+
+        The manifest on the disk decides, not the one in memory: a swap whose last step (forcing
+        the folder to the disk) was refused or interrupted has happened all the same.
+        """
+        self.manifest = read_manifest(self._folder)
+        listed = {segment.file for segment in self.manifest.segments}
+        with writing(self._segments):
+            for path in self._segments.iterdir():
+                if path.name not in listed:
+                    discard(path)
+
+    def _write(
+        self, tracks: Sequence[tuple[TrackEntry, Iterable[bytes | memoryview]]]
+    ) -> SegmentEntry:
+        network = self.manifest.network
+        return write_segment(
+            self._segments,
+            f"{self.manifest.generation + 1:08d}",
+            tracks,
+            units=len(network.units),
+            network=network.fingerprint,
+        )
+
+    def _swap(self, manifest: Manifest) -> None:
+        try:
+            swap_manifest(self._folder, manifest)
+        except BaseException:
+            self.clean()
+            raise
+        self.manifest = manifest
+
+    def _rewrite(self, group: Sequence[SegmentEntry]) -> None:
+        for segment in group:
+            verify_segment(self._segments, segment)  # damage must not get a new checksum
+        merged = self._write([pair for segment in group for pair in self._live(segment)])
+        self._swap(self.manifest.merged(group, merged))
+        self.clean()
+
+    def _live(self, segment: SegmentEntry) -> Iterator[tuple[TrackEntry, list[memoryview]]]:
+        network = self.manifest.network
+        mapped: list[Costs] = map_segment(
+            self._segments, segment, units=len(network.units), network=network.fingerprint
+        )
+        for track, costs in zip(segment.tracks, mapped, strict=True):
+            yield track, [costs.reshape(-1).data]
+
+
+def _to_rewrite(segments: Sequence[SegmentEntry]) -> list[SegmentEntry]:
+    """Segments to write as one: MERGE_AT of one size class, or one with removed tracks."""
+    classes: dict[int, list[SegmentEntry]] = {}
+    for segment in segments:
+        if segment.live_frames < segment.frames:
+            return [segment]
+        if segment.bytes < LARGEST_MERGED:
+            size_class = segment.bytes.bit_length() // 3  # a class spans a factor of eight
+            classes.setdefault(size_class, []).append(segment)
+    for size_class in sorted(classes):
+        if len(classes[size_class]) >= MERGE_AT:
+            return classes[size_class]
+    return []
+
+
+def _create_folders(folder: Path) -> None:
+    """Make the folders of a new library; a folder with other things in it is refused."""
+    with writing(folder):
+        if (folder / FILE).exists():
+            (folder / SEGMENTS).mkdir(exist_ok=True)
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        others = {path.name for path in folder.iterdir()} - _OURS
+        segments = folder / SEGMENTS
+        if others or (segments.exists() and any(segments.glob("*.safetensors"))):
+            raise LibraryError(
+                f"{folder} is not empty and holds no library ({FILE} is missing): "
+                "give a new or empty folder"
+            )
+        segments.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold the library's lock; the system frees it when the process ends, however it ends."""
+    if fcntl is None:
+        raise LibraryError("a library can be written on Linux and macOS only, for its file lock")
+    path = folder / _LOCK
+    with writing(folder):
+        file: BinaryIO = path.open("ab")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LibraryBusy(
+                f"another process is writing to {folder}: wait until it has finished"
+            ) from error
+        except OSError as error:
+            raise LibraryError(f"{path} cannot be locked: {error.strerror or error}") from error
+        yield
+
+
+def _current(folder: Path, network: NetworkEntry | None) -> Manifest:
+    """The library's manifest; a library without any recording takes the network at hand."""
+    if (folder / FILE).exists():
+        manifest = read_manifest(folder)
+        if network is None or manifest.network == network:
+            return manifest
+        if manifest.segments:
+            require_network(manifest, network.fingerprint, folder)
+            return manifest
+        manifest = replace(manifest, network=network, generation=manifest.generation + 1)
+    else:
+        # Written before anything else: from here on a missing manifest is damage, and its
+        # segments are never taken for leftovers.
+        manifest = Manifest(network) if network else read_manifest(folder)
+    swap_manifest(folder, manifest)
+    return manifest
+
+
+def require_network(manifest: Manifest, fingerprint: str, folder: Path) -> None:
+    """Raise OtherNetwork if another network than `fingerprint` made what `folder` holds."""
+    if manifest.segments and manifest.network.fingerprint != fingerprint:
+        raise OtherNetwork(
+            f"the library {folder} was made by another network "
+            f"({manifest.network.fingerprint[:12]}, this one is {fingerprint[:12]}): "
+            "add its recordings to a new library"
+        )

@@ -1,0 +1,384 @@
+"""A library of recordings: add, search, list, show, remove, clip, check.
+
+`Library` is what the command line, Python and every other surface call; it joins the stages (media,
+network, index, catalogue, search) and holds no logic of theirs. It knows nothing of terminals.
+
+The stages that are heavy to load (FFmpeg, numba) are imported by the method that needs them:
+listing a library loads neither of them, and a search neither FFmpeg nor ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from platformdirs import user_data_path
+
+from earshot.catalog import Catalog, pick
+from earshot.errors import LibraryError, MediaError, UsageError
+from earshot.index import (
+    SEGMENTS,
+    DamagedSegment,
+    NetworkEntry,
+    Snapshot,
+    index_writer,
+    open_snapshot,
+    read_manifest,
+    require_network,
+    snapshot_version,
+    verify_segment,
+)
+from earshot.network import SHIPPED, Network
+from earshot.outcome import AddReport, Outcome, ProgressCallback
+from earshot.types import Mention, Recording, SearchResult, Span
+
+if TYPE_CHECKING:
+    from earshot.adding import Listener
+    from earshot.media import Channels
+    from earshot.search import Calibration, Hit, Track
+    from earshot.units import Pronunciation
+
+LIBRARY_VARIABLE = "EARSHOT_LIBRARY"
+"""Environment variable that names the library folder when none is given."""
+
+TOP = 10
+"""Mentions that a search shows unless told otherwise."""
+
+MIN_CONFIDENCE = 0.05
+"""Mentions less likely than this are not shown unless asked for: nineteen of twenty are wrong."""
+
+BATCH = 64
+"""Queries that share one pass over the index."""
+
+
+class Speller(Protocol):
+    """What a search needs to turn text into units; `earshot.units.Speller` is one."""
+
+    def pronunciations(self, text: str, limit: int = 8) -> Sequence[Pronunciation]:
+        """Pronunciations of `text`, best first."""
+
+
+def default_folder() -> Path:
+    """The library folder when none is given: EARSHOT_LIBRARY, or the user's data folder."""
+    named = os.environ.get(LIBRARY_VARIABLE)
+    return Path(named) if named else user_data_path("earshot", appauthor=False) / "library"
+
+
+class Library:
+    """All recordings of one folder.
+
+    `path` is the library's folder (default: `default_folder()`); it is made when the first file is
+    added. `network` replaces the one that ships with Earshot, `speller` and `calibration` those in
+    the network's folder; all are opened when they are first needed.
+
+    One process at a time adds or removes; any number search meanwhile, each in the state that it
+    found. Errors are `earshot.errors.EarshotError`s whose message is one sentence.
+
+    ```python
+    with Library("calls") as library:
+        library.add(["recordings/"])
+        for mention in library.search("cancel my contract").mentions:
+            print(mention.title, mention.start, mention.confidence)
+    ```
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        network: Listener | None = None,
+        *,
+        speller: Speller | None = None,
+        calibration: Calibration | None = None,
+    ) -> None:
+        self.path = Path(path) if path is not None else default_folder()
+        self._network = network
+        self._speller = speller
+        self._calibration = calibration
+        self._snapshot: Snapshot | None = None
+        self._version: tuple[int, int, int] | None = None
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the mapped index; the library opens again by itself when it is used."""
+        self._snapshot = self._version = None
+
+    def add(
+        self,
+        paths: Iterable[str | os.PathLike[str]],
+        *,
+        channels: Channels = "auto",
+        progress: ProgressCallback | None = None,
+    ) -> AddReport:
+        """Add files, and all media files of folders; what cannot be listened to is reported.
+
+        A file that is in the library already, by content, is skipped. `channels` says whether the
+        channels of a file are heard as one (`mix`), separately (`split`), or as the file suggests
+        (`auto`). Raises LibraryError when the library cannot be written (OtherNetwork, LibraryBusy
+        among them); what was added before is kept.
+        """
+        return AddReport(tuple(self.add_each(paths, channels=channels, progress=progress)))
+
+    def add_each(
+        self,
+        paths: Iterable[str | os.PathLike[str]],
+        *,
+        channels: Channels = "auto",
+        progress: ProgressCallback | None = None,
+    ) -> Generator[Outcome, None, None]:
+        """Like `add`, one outcome at a time: what is yielded as added survives any crash.
+
+        The library is locked for other writers until the iterator is exhausted or closed.
+        """
+        from earshot.adding import add_files  # loads FFmpeg
+
+        network = self._listener()
+        entry = NetworkEntry(
+            network.fingerprint, tuple(network.units), network.blank, network.frame_seconds
+        )
+        with (
+            index_writer(self.path, entry) as writer,
+            Catalog(self.path, writable=True) as catalog,
+        ):
+            catalog.keep_only(writer.manifest.recordings())
+            yield from add_files(
+                paths,
+                writer=writer,
+                catalog=catalog,
+                network=network,
+                channels=channels,
+                progress=progress,
+            )
+
+    def search(
+        self, query: str, top: int | None = TOP, min_confidence: float = MIN_CONFIDENCE
+    ) -> SearchResult:
+        """Find where `query` was said: the `top` most confident mentions (None: all), best first.
+
+        Raises QueryError for a query that cannot be searched for, OtherNetwork when the library
+        was made by another network, LibraryError when it cannot be read.
+        """
+        return next(self.search_many([query], top, min_confidence))
+
+    def search_many(
+        self, queries: Iterable[str], top: int | None = TOP, min_confidence: float = MIN_CONFIDENCE
+    ) -> Iterator[SearchResult]:
+        """Like `search` for each query in turn, but faster: many share one pass over the index.
+
+        Yields results in the order of the queries; `seconds` of each is its share of a pass.
+        """
+        if top is not None and top < 1:
+            raise UsageError(f"a search can show 1 mention or more, not {top}")
+        if not 0 <= min_confidence <= 1:
+            raise UsageError(f"a confidence lies between 0 and 1, {min_confidence} does not")
+        waiting = iter(queries)
+        while batch := list(islice(waiting, BATCH)):
+            yield from self._search(batch, top, min_confidence)
+
+    def pronunciations(self, query: str) -> Sequence[Pronunciation]:
+        """What a search for `query` listens for, best first.
+
+        Raises QueryError for a query that cannot be searched for.
+        """
+        if self._speller is None:
+            from earshot.units import Speller  # reads a dictionary of 130,000 words
+
+            self._speller = Speller.open(self._network_folder())
+        return self._speller.pronunciations(query)
+
+    def list(self) -> tuple[Recording, ...]:
+        """All recordings, in the order of adding."""
+        rows = self._rows(read_manifest(self.path).recordings())
+        return tuple(sorted(rows.values(), key=lambda row: (row.added, row.path)))
+
+    def show(self, name: str) -> Recording:
+        """The recording that `name` means: an id, the beginning of one, a path or a title.
+
+        Raises UsageError when none or several fit.
+        """
+        return pick(name, self.list())
+
+    def remove(self, *names: str) -> tuple[str, ...]:
+        """Remove recordings, each named as in `show`; return their ids.
+
+        Their files are left alone. Raises UsageError, before anything is removed, when a name
+        fits none or several.
+        """
+        with index_writer(self.path) as writer:
+            present = writer.manifest.recordings()
+            # An id must do without its row: that is how a damaged library is mended.
+            ids = tuple(name if name in present else self.show(name).id for name in names)
+            writer.remove(ids)
+            with Catalog(self.path, writable=True) as catalog:
+                catalog.keep_only(writer.manifest.recordings())
+            writer.tidy()
+        return ids
+
+    def clip(
+        self,
+        what: Mention | Recording | str,
+        target: str | os.PathLike[str],
+        span: Span | None = None,
+        *,
+        before: float = 2.0,
+        after: float = 2.0,
+    ) -> Span:
+        """Write a mention, or a span of a recording, with its surroundings to an audio file.
+
+        `before` and `after` are seconds of surroundings; the format follows the ending of
+        `target`. Returns the span that was written. Raises UsageError for a span outside the
+        recording, MediaError when the recording's file is gone or has changed.
+        """
+        from earshot import media  # loads FFmpeg
+
+        if isinstance(what, Mention):
+            span = span or what.span
+            what = what.recording
+        recording = what if isinstance(what, Recording) else self.show(what)
+        if span is None:
+            span = Span(0.0, recording.duration)
+        _require_inside(span, recording)
+        source = _unchanged(recording)
+        start = max(0.0, span.start - before)
+        end = min(recording.duration, span.end + after)
+        media.write_clip(source, start, end, Path(target))
+        return Span(start, end)
+
+    def check(self) -> tuple[str, ...]:
+        """Read the whole index and return a sentence for everything that is wrong with it."""
+        manifest = read_manifest(self.path)
+        problems = []
+        for segment in manifest.segments:
+            try:
+                verify_segment(self.path / SEGMENTS, segment)
+            except DamagedSegment as error:
+                problems.append(str(error))
+        try:
+            self._rows(manifest.recordings())
+        except LibraryError as error:
+            problems.append(str(error))
+        return tuple(problems)
+
+    def _search(
+        self, queries: Sequence[str], top: int | None, min_confidence: float
+    ) -> Iterator[SearchResult]:
+        from earshot.search import search_many  # numba: nothing but a search needs it
+
+        snapshot = self._present()
+        network = snapshot.manifest.network
+        tracks = _tracks(snapshot)
+        pronunciations = [self.pronunciations(query) for query in queries]
+        calibration = self._calibrated()
+        begun = time.perf_counter()
+        found = search_many(
+            pronunciations,
+            tracks,
+            units=network.units,
+            blank=network.blank,
+            frame_seconds=network.frame_seconds,
+            calibration=calibration,
+            top=top,
+            min_confidence=min_confidence,
+        )
+        rows = self._rows({tracks[hit.track].recording for hits in found for hit in hits})
+        hours = _frames_by_recording(snapshot) * network.frame_seconds / 3600
+        seconds = (time.perf_counter() - begun) / len(queries)
+        for query, hits in zip(queries, found, strict=True):
+            # A recording without a row was removed while this search was running.
+            mentions = (
+                _mention(rows[track.recording], track.channel, hit)
+                for hit in hits
+                if (track := tracks[hit.track]).recording in rows
+            )
+            yield SearchResult(query, tuple(mentions), hours, seconds)
+
+    def _present(self) -> Snapshot:
+        """The index as it is now; mapped anew only when it has changed."""
+        version = snapshot_version(self.path)
+        if self._snapshot is None or version != self._version:
+            snapshot = open_snapshot(self.path)
+            require_network(snapshot.manifest, self._listener().fingerprint, self.path)
+            self._snapshot, self._version = snapshot, version
+        return self._snapshot
+
+    def _rows(self, recordings: Collection[str]) -> dict[str, Recording]:
+        """The rows of these recordings, without those that have been removed meanwhile."""
+        if not recordings:
+            return {}
+        with Catalog(self.path) as catalog:
+            rows = catalog.find(recordings)
+        missing = set(recordings).difference(rows)
+        if missing and (lost := missing.intersection(read_manifest(self.path).recordings())):
+            raise LibraryError(
+                f"{self.path} has lost the catalogue's rows of {len(lost)} recordings: add their "
+                f"files again, or `earshot remove` them: {' '.join(sorted(lost)[:5])}"
+            )
+        return rows
+
+    def _listener(self) -> Listener:
+        if self._network is None:
+            self._network = Network.open()
+        return self._network
+
+    def _network_folder(self) -> Path:
+        """Where the network's dictionary and calibration lie."""
+        return self._network.folder if isinstance(self._network, Network) else SHIPPED
+
+    def _calibrated(self) -> Calibration:
+        if self._calibration is None:
+            from earshot.search import Calibration  # see `_search`
+
+            self._calibration = Calibration.open(self._network_folder() / "confidence.json")
+        return self._calibration
+
+
+def _tracks(snapshot: Snapshot) -> list[Track]:
+    from earshot.search import Track  # see `Library._search`
+
+    pairs = zip(snapshot.tracks, snapshot.costs, strict=True)
+    return [Track(entry.recording, entry.channel, costs) for entry, costs in pairs if entry.frames]
+
+
+def _frames_by_recording(snapshot: Snapshot) -> int:
+    """Frames of all recordings together, two channels of one counted once."""
+    longest: dict[str, int] = {}
+    for track in snapshot.tracks:
+        longest[track.recording] = max(track.frames, longest.get(track.recording, 0))
+    return sum(longest.values())
+
+
+def _mention(row: Recording, channel: int, hit: Hit) -> Mention:
+    return Mention(
+        row.id, row.path, row.title, channel, hit.span.start, hit.span.end, hit.confidence
+    )
+
+
+def _require_inside(span: Span, recording: Recording) -> None:
+    if not 0 <= span.start <= span.end or span.start > recording.duration:
+        raise UsageError(
+            f"the span from {span.start:.1f} to {span.end:.1f} seconds does not lie in the "
+            f"recording '{recording.title}', which is {recording.duration:.1f} seconds long"
+        )
+
+
+def _unchanged(recording: Recording) -> Path:
+    """The recording's file, which must still be the one that was added."""
+    source = Path(recording.path)
+    try:
+        size = source.stat().st_size
+    except OSError as error:
+        raise MediaError(
+            f"{source} cannot be read ({error.strerror}): if the file was moved, add it again "
+            "from where it is now"
+        ) from error
+    if size != recording.bytes:
+        raise MediaError(f"{source} has changed since it was added: add it again")
+    return source
