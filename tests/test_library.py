@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import RATE, ToneNetwork, said_at, say, tone_library, write_wav
+from fakes import RATE, UNITS, ToneNetwork, said_at, say, tone_library, write_wav
 
 import earshot
 from earshot.errors import (
     LibraryBusy,
     LibraryError,
     MediaError,
+    NetworkError,
     OtherNetwork,
     QueryError,
     UsageError,
@@ -293,6 +294,37 @@ def test_another_network_is_refused_by_add_and_by_search(library: Library, talks
             with pytest.raises(OtherNetwork, match="made by another network"):
                 action()
         assert len(other.list()) == 2
+
+
+class BadNetwork(ToneNetwork):
+    """Gives what is no activation."""
+
+    def __init__(self, scores: np.ndarray) -> None:
+        super().__init__()
+        self.scores = scores
+
+    def listen(self, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        """The same for every block."""
+        for _ in blocks:
+            yield self.scores
+
+
+def test_a_file_that_confuses_the_network_fails_alone(tmp_path: Path, talks: Path) -> None:
+    scores = np.full((3, len(UNITS)), np.nan, np.float32)
+    with tone_library(tmp_path / "library", BadNetwork(scores)) as library:
+        report = library.add([talks])
+        assert len(report.failed) == 2
+        assert "frame 0 are not numbers" in report.failed[0][1]
+        assert list((library.path / "segments").iterdir()) == []
+
+
+def test_a_network_of_other_units_than_it_says_ends_it_all(tmp_path: Path, talks: Path) -> None:
+    with (
+        tone_library(tmp_path / "library", BadNetwork(np.zeros((3, 7), np.float32))) as library,
+        pytest.raises(NetworkError, match="metadata do not fit"),
+    ):
+        library.add([talks])
+    assert list((tmp_path / "library" / "segments").iterdir()) == []
 
 
 def test_a_library_that_is_not_there(tmp_path: Path) -> None:

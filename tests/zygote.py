@@ -1,10 +1,10 @@
 """A Python that has loaded Keras once and forks for each command line of `kur` that it is sent.
 
 So tests can let real processes die at any moment without paying for a start of Keras each time.
-One JSON object a line comes in: `{"folder", "arguments", "kill"}`; `kill` [what, n] ends the process
-by SIGKILL at the n-th `batch`, or before the n-th time that it forces or renames a file (`disk`), or
-sends it SIGINT at the n-th batch (`interrupt`). One line goes out: the exit status, negative for a
-signal.
+One JSON object a line comes in: `{"folder", "arguments", "kill"}`; `kill` [what, n] ends the
+process by SIGKILL at the n-th `batch`, or before the n-th time that it forces or renames a file
+(`disk`), or sends it SIGINT at the n-th batch (`interrupt`). One line goes out: the exit status,
+negative for a signal.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Memory is bounded by a few blocks of audio, whatever the length of the file: costs go to a
 temporary file as the network speaks. A file that cannot be listened to is reported and the rest
-goes on; a library that cannot be written ends it all with LibraryError. This module knows nothing
-of queries, and of the network only that it listens.
+goes on; a library that cannot be written ends it all with LibraryError, a network that is none with
+NetworkError. This module knows nothing of queries, and of the network only that it listens.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from earshot import media
 from earshot.catalog import Catalog, located
-from earshot.errors import EarshotError, LibraryError, MediaError, NetworkError
+from earshot.errors import MediaError, NetworkError
 from earshot.index import IndexWriter, TrackFile, costs
 from earshot.outcome import Outcome, Progress, ProgressCallback, Status
 from earshot.types import Recording
@@ -121,9 +121,7 @@ def _add(job: _Job, writer: IndexWriter, catalog: Catalog, network: Listener) ->
                 return _already_there(job, digest, known, catalog)
             writer.remove([digest[:12]])  # its row is lost, so it is added anew
         return _listen(job, digest, writer, catalog, network)
-    except LibraryError:
-        raise
-    except (EarshotError, OSError) as error:
+    except (MediaError, OSError) as error:  # the file's fault; anything else ends the work
         return Outcome(str(job.path), Status.FAILED, note=_reason(error, job.path))
 
 
@@ -183,7 +181,7 @@ def _fill(tracks: Sequence[TrackFile], heard: _Blocks, network: Listener) -> Ite
             try:
                 track.append(costs(piece))
             except ValueError as error:
-                raise NetworkError(f"the network could not make sense of it: {error}") from error
+                raise MediaError(f"the network makes no sense of it: {error}") from error
             yield
 
 

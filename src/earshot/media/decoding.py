@@ -46,7 +46,7 @@ MISSING_SECONDS = 0.5  # headers round, and count the video that outlasts its so
 LOUDEST = 16.0  # 24 dB over full scale: floating-point samples above are in some other unit
 
 # Containers whose every moment has a packet: a hole in the timestamps is damage, not silence.
-WITHOUT_HOLES = frozenset({"aac", "ac3", "aiff", "eac3", "flac", "mp3", "ogg", "wav"})
+WITHOUT_HOLES = frozenset({"aac", "ac3", "aiff", "eac3", "flac", "mp3", "wav"})
 # Their headers tell the length in seconds; FFmpeg guesses it from the bit rate for all others.
 WITH_LENGTH = frozenset(
     {"aiff", "ape", "asf", "au", "caf", "flac", "flv", "matroska,webm", "rm", "tak", "tta", "w64"}
@@ -59,10 +59,12 @@ WITH_PLACES = frozenset(
 # ... and an index or the packets' own timestamps lead there without reading what lies before.
 WITH_INDEX = WITH_PLACES - {"aac", "ac3", "eac3", "mp3"}
 
-# In this one, packets follow each other in the file but for headers of some ten bytes: a hole with
-# more than so many bytes inside it is damage that the demuxer stepped over, not a pause.
-MATROSKA = "matroska,webm"
+# In these, packets follow each other in the file but for headers of at most some hundred bytes. If
+# there are more bytes between two packets, the demuxer stepped over damage, and a hole in the
+# timestamps soon after (in Ogg they are put right at the end of a page) is no pause.
+GAPLESS = frozenset({"matroska,webm", "ogg"})
 UNREAD_BYTES = 1024
+UNREAD_SECONDS = 10.0
 
 # Full scale of what decoders put out, by format without the "p" of planar ones.
 FULL_SCALE = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "flt": 1.0, "dbl": 1.0}
@@ -104,8 +106,9 @@ class _Timeline:
         self.breaking = 0.0  # seconds that could not be decoded since the last good frame
         self.broken = 0.0  # seconds that could not be decoded at all
         self.cut = False  # the container itself could not be read on
-        self.file_end: int | None = None  # where in the file the last packet ended
-        self.unread = 0  # bytes between packets that belong to none, since the last frame
+        self.place: int | None = None  # in the file, of the last packet (of a page, of packets)
+        self.file_end = 0  # where in the file the packets read so far end
+        self.suspect_until = 0.0  # a hole before this time is damage
         direct = self.format in WITH_PLACES and not source.completeness.restarts
         self.skip_to = max(start - PREROLL_SECONDS, 0.0) if direct else 0.0
 
@@ -133,16 +136,16 @@ class _Timeline:
         # As floats, once: fractions would take as long as the decoding.
         ticks = [float(each.time_base or 0) for each in self.source.container.streams]
         for packet in self._packets():
-            index, pts = packet.stream_index, packet.pts
-            tick = ticks[index]
+            pts, tick = packet.pts, ticks[packet.stream.index]
             length = (packet.duration or 0) * tick
             self._note_unread(packet)
             if pts is not None:
-                self.last = max(self.last, pts * tick + length)
+                end = pts * tick + length
+                self.last = max(self.last, end)
                 # Packets before time 0 (an edit list's, a codec's first ones) prepare the decoder.
-                if self.skip_to and pts * tick - self.origin < self.skip_to:
+                if self.skip_to and end - self.origin < self.skip_to:
                     continue
-            if index != stream.index:
+            if packet.stream is not stream:
                 continue
             try:
                 frames: list[Any] = packet.decode()
@@ -179,11 +182,15 @@ class _Timeline:
             yield packet
 
     def _note_unread(self, packet: Packet[Any]) -> None:
-        if packet.pos is None or not packet.size:
+        place = packet.pos
+        if place is None or not packet.size:
             return
-        if self.file_end is not None:
-            self.unread = max(self.unread, packet.pos - self.file_end)
-        self.file_end = max(self.file_end or 0, packet.pos + packet.size)
+        if place == self.place:
+            self.file_end += packet.size
+            return
+        if self.place is not None and place - self.file_end > UNREAD_BYTES:
+            self.suspect_until = (self.now or 0.0) + UNREAD_SECONDS
+        self.place, self.file_end = place, max(self.file_end, place + packet.size)
 
     def _count_broken(self, seconds: float, error: Exception) -> None:
         self.breaking += seconds
@@ -197,21 +204,20 @@ class _Timeline:
         if not LOWEST_RATE <= frame.rate <= HIGHEST_RATE:
             raise self._damaged(f"its audio claims {frame.rate} Hz")
         repaired, self.breaking = self.breaking, 0.0
-        unread, self.unread = self.unread, 0
         if self.now is None:
             at = max((frame.time or 0.0) - self.origin, 0.0)
             # After a seek the time line begins with the first frame that comes, otherwise at 0.
             hole = 0.0 if self.skip_to > 0 else at
             self.now = at - hole
         else:
-            hole = self._hole(frame.time, repaired, unread)
+            hole = self._hole(frame.time, repaired)
         if hole > MOST_SILENCE_SECONDS:
             raise self._damaged(f"its timestamps jump by {hole / 3600:.0f} hours")
         begin = self.now + hole
         self.now = begin + frame.samples / frame.rate
         return begin, hole
 
-    def _hole(self, time: float | None, repaired: float, unread: int) -> float:
+    def _hole(self, time: float | None, repaired: float) -> float:
         """Seconds between the clock and a timestamp, if they are a hole rather than jitter."""
         if time is None or self.now is None:
             return 0.0
@@ -220,7 +226,7 @@ class _Timeline:
         if hole < -GAP_SECONDS or (restarting and hole > JUMP_SECONDS):
             self.shift -= hole
             return 0.0
-        lost = self.format == MATROSKA and unread > UNREAD_BYTES
+        lost = self.format in GAPLESS and self.now < self.suspect_until
         if hole - repaired > GAP_SECONDS and (lost or self.format in WITHOUT_HOLES):
             raise self._damaged(f"{hole:.2f} s of audio are missing")
         return hole if hole > (0.0 if repaired else GAP_SECONDS) else 0.0

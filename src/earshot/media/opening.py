@@ -233,7 +233,7 @@ def _info(container: InputContainer, stream: AudioStream, path: PathLike) -> Med
         duration=duration,
         channels=codec.channels,
         sample_rate=codec.sample_rate,
-        codec=codec.name,
+        codec=codec.codec.canonical_name,
         container=suffix if suffix in names else names[0],
     )
 

@@ -1,0 +1,391 @@
+"""Networks from Kurfiles: names, loops, templates, groups, heads; and one line for each mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import numpy as np
+import pytest
+from tiny_kur import kurfile
+
+from kur.data.supplier import Source
+from kur.errors import KurError
+from kur.model import Model, build
+
+SOURCES = {"sound": Source((None, 4)), "word": Source((None,), "int32"), "pixel": Source((6,))}
+
+
+def made(folder: Path, text: str) -> Model:
+    return build(kurfile(folder, dedent(text)), SOURCES)
+
+
+def test_a_chain_and_its_names(tmp_path: Path) -> None:
+    model = made(
+        tmp_path,
+        """\
+        model:
+          - input: pixel
+          - dense: 5
+          - activation: relu
+          - dense: 3
+          - activation: softmax
+            name: answer
+        """,
+    )
+    assert list(model.nodes) == ["pixel", "..dense.0", "..activation.0", "..dense.1", "answer"]
+    assert (model.inputs, model.outputs) == (("pixel",), ("answer",))
+    assert [node.mark.line for node in model.nodes.values()] == [2, 3, 4, 5, 6]
+    assert model.nodes["answer"].activation == "softmax"
+    paths = [variable.path for variable in model.keras.variables]
+    assert paths == ["dense_0/kernel", "dense_0/bias", "dense_1/kernel", "dense_1/bias"]
+
+
+def test_names_that_keras_would_take_for_the_same(tmp_path: Path) -> None:
+    model = made(
+        tmp_path,
+        """\
+        model:
+          - input: pixel
+          - dense: 5
+          - {dense: 5, name: dense_0}
+          - {dense: [5, 5], name: a.b}
+          - {dense: 5, name: a/b}
+        """,
+    )
+    assert len({variable.path for variable in model.keras.variables}) == 10
+
+
+def test_the_shape_and_type_of_inputs(tmp_path: Path) -> None:
+    model = made(
+        tmp_path,
+        """\
+        model:
+          - input: sound
+          - input: word
+          - input: {name: other, shape: [3, null], type: int32}
+          - input:
+            name: pixel
+          - input: {name: sound2, shape: [2]}
+          - {flatten: , inputs: sound, name: a}
+          - {flatten: , inputs: word, name: b}
+          - {flatten: , inputs: other, name: c}
+          - {flatten: , inputs: pixel, name: d}
+          - {flatten: , inputs: sound2, name: e}
+        """,
+    )
+    shapes = {name: tuple(model.nodes[name].tensor.shape[1:]) for name in model.inputs}
+    assert shapes == {
+        "sound": (None, 4),
+        "word": (None,),
+        "other": (3, None),
+        "pixel": (6,),
+        "sound2": (2,),
+    }
+    assert str(model.nodes["word"].tensor.dtype) == "int32"
+    assert str(model.nodes["other"].tensor.dtype) == "int32"
+
+
+def test_a_shape_leaves_open_what_the_data_says(tmp_path: Path) -> None:
+    model = made(tmp_path, "model: [{input: {name: sound, shape: [7, null]}}, dense: 2]\n")
+    assert tuple(model.nodes["sound"].tensor.shape[1:]) == (7, 4)
+
+
+def test_loops_templates_and_conditions(tmp_path: Path) -> None:
+    model = made(
+        tmp_path,
+        """\
+        settings: {wide: 3, small: yes}
+        templates:
+          pair:
+            - dense: "{{ size }}"
+            - activation: "{{ kind }}"
+          twice:
+            - for: {range: 2, iterate: [pair: {size: "{{ args }}", kind: tanh}]}
+        model:
+          - input: pixel
+          - for:
+              range: 2
+              with_index: i
+              iterate:
+                - {dense: "{{ wide + i }}", name: "wide{{ i }}"}
+          - for_each: {items: [7, 8], loop_var: n, iterate: [dense: "{{ n + index }}"]}
+          - {dense: 50, when: "{{ not small }}"}
+          - twice: 4
+          - pair: {size: 5, kind: relu}
+            name: last
+          - output: answer
+        """,
+    )
+    sizes = [node.tensor.shape[-1] for node in model.nodes.values() if node.kind == "dense"]
+    assert sizes == [3, 4, 7, 9, 4, 4, 5]
+    assert {"wide0", "wide1", "last"} <= set(model.nodes)
+    assert model.nodes["last"].kind == "activation" and model.outputs == ("answer",)
+
+
+def test_inputs_of_a_group_go_to_its_first_layer_and_its_name_to_its_last(tmp_path: Path) -> None:
+    model = made(
+        tmp_path,
+        """\
+        templates:
+          join:
+            - merge: add
+            - dense: "{{ inputs|length }}"
+        model:
+          - input: pixel
+          - {dense: 3, name: a}
+          - {dense: 3, name: b, inputs: pixel}
+          - join:
+            inputs: [a, b]
+            name: joined
+            sink: yes
+          - for: {range: 2, iterate: [dense: 7]}
+            inputs: b
+            name: looped
+          - {dense: 1, inputs: joined, name: end}
+        """,
+    )
+    assert set(model.outputs) == {"joined", "looped", "end"}
+    assert model.nodes["joined"].tensor.shape[-1] == 2
+    assert model.nodes["looped"].tensor.shape[-1] == 7
+
+
+def test_several_heads_and_sinks(tmp_path: Path) -> None:
+    model = made(
+        tmp_path,
+        """\
+        model:
+          - input: pixel
+          - {dense: 4, name: trunk, sink: yes}
+          - {dense: 2, name: one}
+          - {dense: 3, name: two, inputs: trunk}
+          - dense: 5
+          - output:
+              name: three
+        """,
+    )
+    assert set(model.outputs) == {"trunk", "one", "three"}
+    outputs = model.keras.predict_on_batch({"pixel": np.zeros((2, 6), np.float32)})
+    assert {name: array.shape for name, array in outputs.items()} == {
+        "trunk": (2, 4),
+        "one": (2, 2),
+        "three": (2, 5),
+    }
+
+
+def test_a_residual_adds_what_went_in(tmp_path: Path) -> None:
+    model = made(
+        tmp_path,
+        """\
+        model:
+          - input: sound
+          - residual:
+              - convolution: {size: 3, depthwise: yes}
+              - residual: {apply: [dense: 4]}
+            name: out
+        """,
+    )
+    model.keras.set_weights([np.zeros_like(one) for one in model.keras.get_weights()])
+    sound = np.random.default_rng(0).normal(size=(1, 9, 4)).astype(np.float32)
+    assert (model.keras.predict_on_batch({"sound": sound})["out"] == sound).all()
+
+
+def test_parallel_works_on_each_time_step(tmp_path: Path) -> None:
+    text = "model: [input: sound, {parallel: [dense: 3, activation: relu], name: out}]\n"
+    model = made(tmp_path, text)
+    assert model.outputs == ("out",)
+    sound = np.random.default_rng(0).normal(size=(1, 9, 4)).astype(np.float32)
+    whole = model.keras.predict_on_batch({"sound": sound})["out"]
+    alone = model.keras.predict_on_batch({"sound": sound[:, 3:4]})["out"]
+    np.testing.assert_allclose(whole[:, 3:4], alone, rtol=1e-5)
+
+
+def test_frozen_layers_do_not_learn(tmp_path: Path) -> None:
+    model = made(
+        tmp_path,
+        """\
+        templates:
+          block: [dense: 3, {dense: 3, freeze: no}]
+        model:
+          - input: pixel
+          - {dense: [4, 4], name: a, freeze: yes}
+          - {dense: 4, name: a_b}
+          - {block: , freeze: yes}
+          - dense: 2
+        """,
+    )
+    learning = {variable.path.partition("/")[0] for variable in model.keras.trainable_variables}
+    assert learning == {"a_b", "dense_1", "dense_2"}
+
+
+def test_tags_are_known_to_what_comes_later(tmp_path: Path) -> None:
+    model = made(
+        tmp_path,
+        """\
+        model:
+          - input: pixel
+          - {dense: 3, tag: [wide, x], oldest: first}
+          - {dense: 4, tag: wide, oldest: first}
+          - {dense: 5, inputs: "{{ tags.wide }}"}
+          - {dense: 6, inputs: "{{ oldest.first }}"}
+          - {dense: "{{ layers|length }}", inputs: "{{ tags.x }}", name: last}
+        """,
+    )
+    kernels = [
+        tuple(variable.shape) for variable in model.keras.variables if "kernel" in variable.path
+    ]
+    assert kernels == [(6, 3), (3, 4), (4, 5), (3, 6), (3, 5)]
+
+
+def test_a_loss_may_speak_of_the_layers(tmp_path: Path) -> None:
+    text = "model: [input: pixel, {dense: 3, tag: end}]\nloss: [target: '{{ tags.end }}']\n"
+    made_of = kurfile(tmp_path, text)
+    build(made_of, SOURCES)
+    assert made_of.section("loss")[0]["target"] == "..dense.0"
+
+
+def test_the_activation_stays_known_where_values_are_only_moved(tmp_path: Path) -> None:
+    text = """\
+        model:
+          - input: pixel
+          - dense: 3
+          - activation: softmax
+          - reshape: [3, 1]
+          - transpose: [1, 0]
+          - output: out
+    """
+    assert made(tmp_path, text).nodes["out"].activation == "softmax"
+
+
+CHAIN = "model:\n  - input: pixel\n"
+WRONG = {
+    "no input": ("model:\n  - dense: 3\n", "2: model.0: no input before this layer; begin with "),
+    "unknown layer": (
+        CHAIN + "  - danse: 3\n",
+        "3: model.1.danse: unknown layer 'danse' (did you mean 'dense'?); known: dense, ",
+    ),
+    "not a layer": (CHAIN + "  - 7\n", "3: model.1: a layer is a mapping such as 'dense: 10', fo"),
+    "mis-indented": (
+        CHAIN + "  - dense:\n    size: 3\n",
+        "3: model.1: one layer type expected, found 'dense', 'size'; are its arguments indented ",
+    ),
+    "only common keys": (
+        CHAIN + "  - name: x\n",
+        "3: model.1: one layer type expected, found none",
+    ),
+    "no such source": (
+        "model:\n  - input: pixle\n",
+        "2: model.0.input: the data has no source named 'pixle' (did you mean 'pixel'?) and no "
+        "'shape' is given; sources: sound, word, pixel",
+    ),
+    "no name": ("model:\n  - input:\n", "2: model.0: an input needs a name: 'input: NAME'"),
+    "input argument": (
+        "model:\n  - input: {name: x, shpe: [3]}\n",
+        "2: model.0.input.shpe: 'input' has no argument 'shpe' (did you mean 'shape'?); accepted",
+    ),
+    "input type": (
+        "model:\n  - input:\n      name: x\n      shape: [3]\n      type: float31\n",
+        "5: model.0.input.type: 'type' of 'input' must be one of float16, float32, ",
+    ),
+    "input shape": (
+        "model:\n  - input: {name: sound, shape: [null, 5]}\n  - dense: 3\n",
+        "2: model.0.input.shape: the shape [None, 5] does not fit the data, which has [None, 4]",
+    ),
+    "input that leads nowhere": (
+        "model:\n  - input: sound\n  - input: pixel\n  - dense: 3\n",
+        "2: model: no layer takes the input 'sound'",
+    ),
+    "inputs": (
+        CHAIN + "  - {dense: 3, name: one}\n  - {dense: 3, inputs: two}\n",
+        "4: model.2.inputs: no layer is named 'two'; named so far: pixel, one",
+    ),
+    "several inputs": (
+        CHAIN + "  - {dense: 3, name: one}\n  - {dense: 3, inputs: [one, pixel]}\n",
+        "4: model.2.inputs: 'dense' takes one input, found 2; join them with 'merge'",
+    ),
+    "several inputs of a residual": (
+        CHAIN + "  - {dense: 6, name: a}\n  - {residual: [dense: 6], inputs: [a, pixel]}\n",
+        "4: model.2.inputs: 'residual' takes one input, found 2; join them with 'merge'",
+    ),
+    "duplicate name": (
+        CHAIN + "  - {dense: 3, name: one}\n  - {dense: 4, name: one}\n",
+        "4: model.2: the name 'one' is taken by the layer of line 3",
+    ),
+    "duplicate output": (
+        CHAIN + "  - {dense: 3, name: one}\n  - output: one\n",
+        "4: model.2: the name 'one' is taken by the layer of line 3",
+    ),
+    "residual changes the shape": (
+        CHAIN + "  - residual:\n      - dense: 3\n",
+        "3: model.1.residual: the layers inside turn (6,) into (3,); a residual must keep the "
+        "shape (its input, 'pixel' of line 2, has the shape (6,))",
+    ),
+    "residual changes the length": (
+        "model:\n  - input: sound\n"
+        "  - residual: [convolution: {kernels: 4, size: 3, strides: 2}]\n",
+        "3: model.1.residual: the layers inside change the number of time steps; a residual must",
+    ),
+    "residual of nothing": (CHAIN + "  - residual: []\n", "3: model.1.residual: no layers inside"),
+    "residual argument": (
+        CHAIN + "  - residual: {layers: []}\n",
+        "3: model.1.residual.layers: 'residual' has no argument 'layers'; accepted",
+    ),
+    "parallel": (
+        "model:\n  - input: sound\n  - parallel:\n      - convolution: {kernels: 3, size: 3}\n",
+        "4: model.1.parallel.0: 'convolution' cannot stand in 'parallel'; these can: dense, ",
+    ),
+    "for without layers": (
+        CHAIN + "  - for: {range: 3}\n",
+        "3: model.1.for: 'for' needs 'iterate'; accepted (* required): range*, iterate*, with_in",
+    ),
+    "for by a text": (
+        CHAIN + "  - for:\n      range: many\n      iterate: []\n",
+        "4: model.1.for.range: 'range' of 'for' must be a whole number, found 'many'",
+    ),
+    "for backwards": (
+        CHAIN + "  - for: {range: -1, iterate: []}\n",
+        "3: model.1.for.range: a whole number from 0 on expected, found -1",
+    ),
+    "for argument": (
+        CHAIN + "  - for: {range: 1, index: i, iterate: []}\n",
+        "3: model.1.for.index: 'for' has no argument 'index' (did you mean 'with_index'?); ",
+    ),
+    "for_each of a number": (
+        CHAIN + "  - for_each: {items: 3, iterate: []}\n",
+        "3: model.1.for_each.items: 'items' of 'for_each' must be a list, found 3",
+    ),
+    "inside a loop": (
+        CHAIN + "  - for:\n      range: 2\n      iterate:\n        - dense: '{{ sze }}'\n",
+        "6: model.1.for.iterate.0.dense: 'sze' is not defined",
+    ),
+    "inside a template": (
+        "templates:\n  t:\n    - dense: '{{ size }}'\n" + CHAIN + "  - t: {siz: 3}\n",
+        "3: templates.t.0.dense: 'size' is not defined (did you mean 'siz'?); defined: ",
+    ),
+    "template of itself": (
+        "templates:\n  a: [b: ]\n  b:\n    - a:\n" + CHAIN + "  - a:\n",
+        "4: templates.b.0: the template 'a' uses itself: a -> b -> a",
+    ),
+    "template like a layer": (
+        "templates:\n  dense: []\n" + CHAIN + "  - dense: 3\n",
+        "2: templates.dense: a template cannot have the name of the built-in 'dense'",
+    ),
+    "template of a text": (
+        "templates:\n  t: x\n" + CHAIN + "  - t:\n",
+        "2: templates.t: a list of layers expected, each begun by '-', found 'x'",
+    ),
+    "output argument": (
+        CHAIN + "  - dense: 3\n  - output: {nme: x}\n",
+        "4: model.2.output.nme: 'output' has no argument 'nme' (did you mean 'name'?); accepted",
+    ),
+    "only an input": (CHAIN, "2: model: no layer takes the input 'pixel'"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_wrong_with_a_model(what: str, tmp_path: Path) -> None:
+    text, message = WRONG[what]
+    with pytest.raises(KurError) as caught:
+        build(kurfile(tmp_path, text), SOURCES)
+    assert str(caught.value).startswith(f"{tmp_path}/k.yml:{message}")
+    assert "\n" not in str(caught.value)
