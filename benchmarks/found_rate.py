@@ -41,7 +41,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 SPEECH_VARIABLE = "EARSHOT_SPEECH"
 PACKAGES = ("earshot", "pocketsphinx", "onnxruntime", "numpy", "numba", "av")
-QUICK_MINUTES, QUICK_RECORDING_SECONDS, QUICK_QUERIES = 2.0, 55.0, 15
+QUICK_MINUTES, QUICK_RECORDING_SECONDS, QUICK_QUERIES = 1.2, 33.0, 15
 ALL_MINUTES = 600.0  # more than there are
 ALL = "all"
 
@@ -274,7 +274,9 @@ def _systems(options: argparse.Namespace) -> list[Search]:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="two minutes of speech, 60 queries")
+    parser.add_argument(
+        "--quick", action="store_true", help="a minute of speech in each condition, 60 queries"
+    )
     parser.add_argument("--json", action="store_true", help="the report as the last line")
     parser.add_argument("--save", action="store_true", help="keep the report in results/")
     parser.add_argument("--minutes", type=float, help="of speech in each condition (default: all)")

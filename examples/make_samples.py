@@ -182,8 +182,9 @@ def say(voice: Voice, text: str) -> Samples:
         samples = read_audio(wav, round(RATE / voice.pitch))
     loud = np.flatnonzero(np.abs(samples) > 0.01 * np.abs(samples).max())
     samples = samples[max(0, loud[0] - RATE // 50) : loud[-1] + RATE // 20]
-    samples = samples * (LEVEL / np.sqrt(np.mean(samples**2)))
-    return np.clip(samples, -0.95, 0.95).astype(np.float32)
+    gain = LEVEL / float(np.sqrt(np.mean(samples**2)))
+    levelled: Samples = np.clip(samples * gain, -0.95, 0.95).astype(np.float32)
+    return levelled
 
 
 def command(voice: Voice, text: str, wav: Path) -> list[str]:

@@ -4,9 +4,11 @@
     python recipes/calibrate.py WORK REFERENCES.jsonl --out src/earshot/networks/english
 
 REFERENCES.jsonl has one line a word said: {"recording": its id, title or file name, "start",
-"end": seconds, "text"}. Recordings should be of others than the network was trained on, and of the
-kind that will be searched. Queries are words and phrases of the references, or those of --queries
-(one a line). What is learned, in this order:
+"end": seconds, "text"}. A line may also hold a whole utterance; and a manifest of clips as
+`recipes/speech_data.py` writes it will do ("audio" for the recording, "duration" for the end).
+Recordings should be of others than the network was trained on, and of the kind that will be
+searched. Queries are words and phrases of the references, or those of --queries (one a line). What
+is learned, in this order:
 
 1. confusions, with --confusions: which units the ear takes for which, from words aligned where
    they were said. Activations know most of that already: measure before you ship them;
@@ -26,6 +28,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -52,6 +55,9 @@ FOLDS = 5
 PENALTIES = (0.1, 1.0, 10.0, 100.0)
 CURVE_HITS = 1000  # fewer do not tell a curve from chance
 CURVE_BINS = 15
+EXACT_HITS = 20  # fewer do not tell where words begin and end
+LETTERS = 5  # the least that a word has which is asked for, alone or in a phrase
+WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 CHEAPEST_CONFUSION = 8  # steps: however alike two units sound, half a nat is lost between them
 
 
@@ -63,12 +69,16 @@ class Speller(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One word of a recording; `track` an index in the tracks, times in seconds."""
+    """One word of a recording; `track` an index in the tracks, times in seconds.
+
+    `exact` tells whether the times are the word's own or those of the utterance it lies in.
+    """
 
     track: int
     start: float
     end: float
     text: str
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,7 @@ class Trial:
     """Queries searched for, and what came of it.
 
     One element a candidate: features (candidates, features), hits, queries (index of its query),
-    leads and tails (seconds from what was said to the alignment's edges; NaN where no hit).
+    leads and tails (seconds from what was said to the alignment's edges; NaN where unknown).
     said: how often each query was said; seconds: how much was searched.
     """
 
@@ -150,7 +160,7 @@ def calibrate(options: argparse.Namespace) -> None:
         confusion = learn_confusion(tracks, rest, speller, start, ear)
         start = replace(start, units=ear.units, confusion=confusion)
     if options.queries:
-        queries = options.queries.read_text(encoding="utf-8").split("\n")
+        queries = options.queries.read_text(encoding="utf-8").splitlines()
     else:
         queries = choose_queries(rest, options.count)
     trial = search(queries, tracks, rest, speller, start, ear)
@@ -166,11 +176,14 @@ def read_references(path: Path, names: Mapping[str, int]) -> list[Said]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
             row = json.loads(line)
-            track = names[row["recording"]]
-            said.append(Said(track, float(row["start"]), float(row["end"]), str(row["text"])))
-        except (KeyError, TypeError, ValueError) as error:
+            track = names[row["recording"] if "recording" in row else Path(row["audio"]).name]
+            start = float(row.get("start", 0.0))
+            end = float(row["end"] if "end" in row else start + row["duration"])
+            words = WORD.findall(row["text"].lower())
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             what = f"{type(error).__name__} {error}"
             raise ValueError(f"{path}:{number}: not a word of a recording ({what})") from error
+        said += [Said(track, start, end, word, exact=len(words) == 1) for word in words]
     return sorted(said, key=lambda one: (one.track, one.start))
 
 
@@ -199,15 +212,15 @@ def count_background(tracks: Sequence[Track], frames: float) -> int:
 
 
 def choose_queries(said: Sequence[Said], count: int, seed: int = 1) -> list[str]:
-    """Words of four letters or more, and phrases of two and three words, a third each."""
-    pools: dict[int, set[str]] = {1: set(), 2: set(), 3: set()}
-    for length, pool in pools.items():
-        for words in runs(said, length):
-            if length > 1 or len(words[0].text) >= 4:
-                pool.add(" ".join(one.text.lower() for one in words))
+    """Words, and phrases of two and three words, a third each; each has a long word at least."""
     generator = random.Random(seed)
     chosen = []
-    for pool in pools.values():
+    for length in (1, 2, 3):
+        pool = {
+            " ".join(one.text for one in words)
+            for words in runs(said, length)
+            if any(len(one.text) >= LETTERS for one in words)
+        }
         chosen += generator.sample(sorted(pool), min(count // 3, len(pool)))
     return chosen
 
@@ -229,10 +242,11 @@ def occurrences(said: Sequence[Said], queries: Sequence[str]) -> list[list[Said]
     found: list[list[Said]] = [[] for _ in queries]
     for length in sorted({len(words) for words in wanted}):
         for words in runs(said, length):
-            index = wanted.get(tuple(one.text.lower() for one in words))
+            index = wanted.get(tuple(one.text for one in words))
             if index is not None:
-                first, last = words[0], words[-1]
-                found[index].append(Said(first.track, first.start, last.end, queries[index]))
+                start, end = words[0].start, words[-1].end
+                exact = all(one.exact for one in words)
+                found[index].append(Said(words[0].track, start, end, queries[index], exact))
     return found
 
 
@@ -351,11 +365,11 @@ def _agree(found: Candidate, said: Said, ear: Ear) -> bool:
 
 
 def _lead(found: Candidate, said: Said | None, ear: Ear) -> float:
-    return found.start * ear.frame_seconds - said.start if said else float("nan")
+    return found.start * ear.frame_seconds - said.start if said and said.exact else np.nan
 
 
 def _tail(found: Candidate, said: Said | None, ear: Ear) -> float:
-    return said.end - (found.end + 1) * ear.frame_seconds if said else float("nan")
+    return said.end - (found.end + 1) * ear.frame_seconds if said and said.exact else np.nan
 
 
 def learn(trial: Trial, start: Calibration) -> Calibration:
@@ -382,11 +396,11 @@ def learn(trial: Trial, start: Calibration) -> Calibration:
         print(f"  {name:16} {weight:+.4f}")
     if trial.hits.sum() >= CURVE_HITS:
         learned = replace(learned, curve=monotone(np.log(held_out / (1 - held_out)), trial.hits))
-    return replace(
-        learned,
-        lead_seconds=round(float(np.median(trial.leads[trial.hits])), 3),
-        tail_seconds=round(float(np.median(trial.tails[trial.hits])), 3),
-    )
+    if np.isfinite(trial.leads).sum() >= EXACT_HITS:
+        lead, tail = np.nanmedian(trial.leads), np.nanmedian(trial.tails)
+        print(f"words reach {lead:.3f} s before their first unit, {tail:.3f} s behind their last")
+        learned = replace(learned, lead_seconds=round(lead, 3), tail_seconds=round(tail, 3))
+    return learned
 
 
 def fit(features: Floats, hits: Flags, penalty: float) -> tuple[float, dict[str, float]]:

@@ -16,14 +16,15 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "benchmarks"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 from alignment import Aligner
 from corpus import CONDITIONS, Corpus, join, write_recordings
 from speech_data import NETWORK, clips, noises, reader, split_clips
 
 from earshot.units import PHONES, Speller
+
+ROOT = Path(__file__).resolve().parents[1]
 
 RECORDING_SECONDS = 150.0
 BACKGROUND_MINUTES = 7.0  # in each condition
@@ -51,8 +52,10 @@ def main() -> None:
             for condition in CONDITIONS:
                 for line in _write(corpus, f"{side}_{condition}", condition, noise, given.out):
                     references.write(json.dumps(line) + "\n")
-            print(f"{side}: {corpus.total_seconds / 60:.1f} minutes in each condition, "
-                  f"{100 * corpus.forced:.0f} % of the sentences aligned")
+            print(
+                f"{side}: {corpus.total_seconds / 60:.1f} minutes in each condition, "
+                f"{100 * corpus.forced:.0f} % of the sentences aligned"
+            )
 
 
 def _write(
@@ -68,7 +71,12 @@ def _write(
         file.replace(target)
     (out / prefix).rmdir()
     return [
-        {"recording": titles[one.recording], "start": word.start, "end": word.end, "text": word.text}
+        {
+            "recording": titles[one.recording],
+            "start": word.start,
+            "end": word.end,
+            "text": word.text,
+        }
         for one in corpus.sentences
         for word in one.words
     ]

@@ -1,4 +1,4 @@
-"""Writes the letters network that `kur train recipes/letters.yml` made in the form that Earshot runs.
+"""Writes the letters network that `kur train recipes/letters.yml` made as Earshot runs it.
 
     python recipes/letters_export.py [--weights FILE] [--out FOLDER]
 
@@ -51,7 +51,9 @@ def main() -> None:
         "margin": MARGIN,
     }
     target = given.out / "letters.safetensors"
-    tensors = {name: one.astype(np.float16) for name, one in _folded(load_file(given.weights)).items()}
+    tensors = {
+        name: one.astype(np.float16) for name, one in _folded(load_file(given.weights)).items()
+    }
     save_file(tensors, target, {"letters": json.dumps(header)})
     print(f"{target}: {target.stat().st_size:,} bytes")
     _measure(Letters.open(target))

@@ -81,6 +81,8 @@ def encode(
         settings = {"strict": "-2"} if codec == "vorbis" else {}
         stream = out.add_stream(codec, rate=rate, options=settings)
         stream.layout = LAYOUTS[len(samples)]
+        if codec == "wmav2":
+            stream.bit_rate = 64_000
         for first, frame in _frames(samples, rate, stream.layout.name):
             shift = starts + (gap[1] if gap and first / rate >= gap[0] else 0.0)
             frame.pts = first + round(shift * rate)

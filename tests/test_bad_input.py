@@ -20,11 +20,11 @@ import numpy as np
 import pytest
 from fakes import RATE, ToneNetwork, say, tone_library, write_wav
 from faults import hooked
-from test_kill import TITLES, change, contents, make_talks
+from test_kill import MERGE_AT, OLD, TITLES, change, contents, make_talks
 
 from earshot import cli
 from earshot.errors import LibraryError
-from earshot.index import FILE, SEGMENTS, read_manifest
+from earshot.index import FILE, SEGMENTS, read_manifest, writer
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 Run = Callable[..., tuple[int, str, list[str]]]
@@ -326,13 +326,14 @@ def test_a_read_only_folder_is_searched_but_not_written(memory: Path, crashed: b
     assert before == {path: path.read_bytes() for path in library.rglob("*") if path.is_file()}
 
 
-def test_a_disk_that_is_full_at_any_moment(memory: Path) -> None:
+def test_a_disk_that_is_full_at_any_moment(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The n-th call that changes the disk is refused, for every n."""
+    monkeypatch.setattr(writer, "MERGE_AT", MERGE_AT)
     talks, base = memory / "talks", memory / "base"
     talks.mkdir()
     make_talks(talks)
     with tone_library(base) as library:
-        library.add(talks / f"{title}.wav" for title in TITLES[:6])
+        library.add(talks / f"{title}.wav" for title in TITLES[:OLD])
     with tone_library(memory / "whole") as library:
         library.add([talks])
     whole = contents(memory / "whole")
@@ -403,7 +404,7 @@ cli.main()
 """
 
 
-@pytest.mark.parametrize("limit", [0, 3000, 20000])
+@pytest.mark.parametrize("limit", [0, 3000, 12000])
 def test_the_system_itself_refuses(memory: Path, limit: int) -> None:
     """The kernel refuses to let any file grow above a limit: SQLite's files, too."""
     (memory / "talks").mkdir()

@@ -43,7 +43,7 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
     noise = folder / "noise"
     (clips / "audio").mkdir(parents=True)
     (noise / "audio").mkdir(parents=True)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for line in (EXAMPLES / "sentences.jsonl").read_text(encoding="utf-8").splitlines():
         one = json.loads(line)
         if one["text"] not in CLIPS:
@@ -57,7 +57,7 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"audio": name, "duration": seconds, "text": one["text"], "speaker": f"s{len(rows)}"}
         )
     assert len(rows) == len(CLIPS)
-    hiss = np.random.default_rng(1).standard_normal(3 * RATE).astype(np.float32) / 20
+    hiss = (np.random.default_rng(1).standard_normal(3 * RATE) / 20).astype(np.float32)
     sound.write_flac(noise / "audio" / "picovoice_kitchen.flac", hiss)
     row = {"audio": "audio/picovoice_kitchen.flac", "duration": 3.0, "licence": "MIT"}
     _write_lines(clips, rows)
@@ -102,8 +102,9 @@ def test_speech_is_levelled_by_its_loud_parts() -> None:
 
 
 def test_noise_keeps_its_distance_everywhere() -> None:
-    quiet = np.random.default_rng(1).standard_normal(RATE).astype(np.float32) / 1000
-    sources = [quiet, quiet * 300, np.zeros(RATE, np.float32)]
+    quiet = (np.random.default_rng(1).standard_normal(RATE) / 1000).astype(np.float32)
+    loud = (quiet * 300).astype(np.float32)
+    sources: list[sound.Samples] = [quiet, loud, np.zeros(RATE, np.float32)]
     track = sound.noise_track(sources, 100 * RATE, 10.0, np.random.default_rng(2))
     assert len(track) == 100 * RATE
     levels = [level(track[i * RATE : (i + 1) * RATE]) for i in range(100)]

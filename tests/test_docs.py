@@ -30,8 +30,11 @@ ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src"
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-INLINE = re.compile(r"`((?:earshot|kur) [^`]+)`")
+INLINE = re.compile(r"`((?:earshot|kur|make) [^`]+)`")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+# What docs/alignment.svg says of the prices in its example.
+PRICES = (r"staying in a unit costs (\d+)", r"the gap between units (\d+)")
 
 # What a listing of the repository leaves out: what tools make, see .gitignore.
 GENERATED = {"build", "dist", "__pycache__"}
@@ -144,11 +147,13 @@ def test_every_documented_command_exists(program: str) -> None:
 
 
 def test_every_documented_make_target_exists() -> None:
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     for shown in commands():
         if shown.words[0] == "make":
-            wanted = [word for word in shown.words[1:] if "=" not in word]
-            assert set(wanted) <= set(targets), str(shown)
+            folder, wanted = ROOT, [word for word in shown.words[1:] if "=" not in word]
+            if wanted[:1] == ["-C"]:
+                folder, wanted = ROOT / wanted[1], wanted[2:]
+            makefile = (folder / "Makefile").read_text("utf-8")
+            assert set(wanted) <= set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE)), str(shown)
 
 
 def test_internal_links_resolve() -> None:
@@ -259,8 +264,9 @@ def test_the_picture_of_an_alignment_shows_what_the_kernel_finds() -> None:
     texts = [(one.get("class"), one.text or "") for one in tree.iter() if one.tag.endswith("text")]
     numbers = [int(text) for kind, text in texts if kind == "cost"]
     paid = [sum(map(int, text.split("+"))) for kind, text in texts if kind == "sum"]
+    stay, gap = (int(next(filter(None, (re.search(p, t) for _, t in texts)))[1]) for p in PRICES)
     costs = readable(np.array(numbers, np.uint8).reshape(5, -1).T)
-    cat = plan([0, 1, 2], [0], blank=4, tolerance=Tolerance())
+    cat = plan([0, 1, 2], [0], blank=4, tolerance=Tolerance(stay=stay, gap=gap))
     cost, length = (found.tolist() for found in unpack(scan(costs, cat)))
     end = int(np.argmin(cost))
     assert (end, cost[end], length[end]) == (7, sum(paid), len(paid)) == (7, 26, 6)

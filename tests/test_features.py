@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -29,7 +30,7 @@ def noise(samples: int) -> Floats:
 
 def blocks(pcm: Floats, cuts: list[int]) -> Iterator[Floats]:
     edges = [0, *sorted(cuts), len(pcm)]
-    return (pcm[a:b] for a, b in zip(edges, edges[1:], strict=False))
+    return (pcm[a:b] for a, b in itertools.pairwise(edges))
 
 
 def cut(

@@ -1,7 +1,7 @@
 """Kill -9 at any moment: the library opens, what was reported is there, nothing is there in half.
 
 A driver process forks a child for each moment. The child adds two recordings to a library (the
-second makes it merge segments) and removes one, reporting through a pipe what is done; it dies
+first makes it merge segments) and removes one, reporting through a pipe what is done; it dies
 before the n-th call that changes the disk, for every n, and at random moments. Then the library
 is opened and compared with what an undisturbed one holds.
 """
@@ -24,10 +24,11 @@ from fakes import WORDS, say, tone_library, write_wav
 from faults import hooked
 
 from earshot.catalog import Catalog
-from earshot.index import SEGMENTS, open_snapshot, read_manifest
+from earshot.index import SEGMENTS, open_snapshot, read_manifest, writer
 from earshot.outcome import Status
 
-OLD, NEW = 6, 2
+OLD, NEW = 2, 2
+MERGE_AT = 3  # instead of 8: the first new recording makes the library merge segments
 TITLES = [f"talk{number}" for number in range(OLD + NEW)]
 RANDOM_KILLS = 25
 
@@ -121,6 +122,7 @@ def check_after(folder: Path, talks: Path, reported: list[str], whole: Contents)
 
 def drive(work: Path, torn: bool, at_random: bool) -> None:
     """Kill a child at every moment in turn; print how many there were."""
+    writer.MERGE_AT = MERGE_AT
     talks, base, whole_folder = work / "talks", work / "base", work / "whole"
     talks.mkdir()
     make_talks(talks)

@@ -51,6 +51,7 @@ LOSSY: list[Kind] = [
     ("film.flv", "aac", 44_100, {"video": "flv"}, 0.05),
     ("cast.ts", "aac", 44_100, {"video": "libx264"}, 0.05),
     ("cast.mpg", "mp2", 44_100, {"video": "mpeg2video"}, 0.05),
+    ("old.wma", "wmav2", 44_100, {}, 0.1),
     ("radio.aac", "aac", 44_100, {}, 0.05),
     ("phone.amr", "libopencore_amrnb", 8_000, {}, 0.05),
 ]

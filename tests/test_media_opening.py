@@ -210,6 +210,7 @@ KINDS: list[tuple[str, str, int, dict[str, Any]]] = [
     ("film.avi", "libmp3lame", 44_100, {"video": "mpeg4"}),
     ("film.flv", "aac", 44_100, {"video": "flv"}),
     ("a.webm", "libopus", 48_000, {}),
+    ("film.wmv", "wmav2", 44_100, {"video": "wmv2"}),
 ]
 
 

@@ -97,7 +97,7 @@ def test_a_word_that_was_not_said_is_not_claimed() -> None:
 def test_confidence_of_a_long_word_is_higher_than_of_a_short_one() -> None:
     lexicon = [EAR.word(2), EAR.word(9)]
     clear = SyntheticEar(5, miss=0.0, swap=0.0, add=0.0)
-    tracks = tracks_of(clear.speak([*LEXICON, *lexicon], [*some_words(30), 42, 43]))
+    tracks = tracks_of(clear.speak([*LEXICON, *lexicon], [*some_words(500), 42, 43]))
     short, long = (search([sounds(word)], tracks, top=1)[0] for word in lexicon)
     assert long.confidence > 0.9 > 0.3 > short.confidence
 
@@ -109,6 +109,18 @@ def test_a_phrase_is_found_across_a_pause() -> None:
     first, last = spoken.spans[20][0], spoken.spans[21][1]
     assert abs(hit.span.start - first * FRAME_SECONDS) < 0.2
     assert abs(hit.span.end - last * FRAME_SECONDS) < 0.2
+
+
+def test_what_is_searched_beside_makes_a_mention_rarer() -> None:
+    spoken = say(*some_words(20), RARE, *some_words(20))
+    query = [sounds(LEXICON[RARE][:5])]
+    babble = Track("babble", 0, SyntheticEar(8).babble(30_000))
+    alone, beside = (
+        next(hit for hit in search(query, tracks) if hit.track == 0)
+        for tracks in (tracks_of(spoken), [*tracks_of(spoken), babble])
+    )
+    assert alone.span == beside.span
+    assert alone.confidence > beside.confidence
 
 
 def test_said_twice_in_a_row_is_two_mentions() -> None:
@@ -135,12 +147,13 @@ def test_pronunciations_of_one_query_do_not_repeat_a_mention() -> None:
 
 
 def test_top_and_min_confidence_cut_the_same_list() -> None:
-    tracks = tracks_of(say(*some_words(900), RARE))
-    everything = search([sounds(LEXICON[RARE])], tracks)
-    assert len(everything) > 2
-    assert search([sounds(LEXICON[RARE])], tracks, top=2) == everything[:2]
+    tracks = tracks_of(say(*some_words(400), RARE))
+    query = [sounds(LEXICON[RARE][:3])]
+    everything = search(query, tracks)
+    assert len(everything) > 3
+    assert search(query, tracks, top=2) == everything[:2]
     bar = everything[1].confidence
-    sure = search([sounds(LEXICON[RARE])], tracks, min_confidence=bar)
+    sure = search(query, tracks, min_confidence=bar)
     assert sure == [hit for hit in everything if hit.confidence >= bar]
 
 

@@ -1,9 +1,10 @@
-"""Speech from real files (WAV, FLAC, Opus) by manifests of all three kinds, augmented and cached."""
+"""Speech from real files (WAV, FLAC, Opus) by three kinds of manifests, augmented and cached."""
 
 from __future__ import annotations
 
 import json
 import os
+import wave
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,8 @@ def test_files_without_sound(tmp_path: Path) -> None:
     )
     (tmp_path / "empty.wav").write_bytes(b"")
     assert "empty.wav cannot be read as audio" in said("empty.wav")
-    write_audio(tmp_path / "short.wav", np.zeros(0, np.float32))
+    with wave.open(str(tmp_path / "short.wav"), "wb") as short:
+        short.setparams((1, 2, RATE, 0, "NONE", ""))
     assert said("short.wav") == "short.wav holds no sound"
     assert said(".").startswith(". cannot be read as audio: ") or "directory" in said(".").lower()
 
@@ -272,7 +274,8 @@ def test_the_noise_of_a_telephone_stays_on_the_line(loud: Path) -> None:
     data = speech(loud, augment=chosen, features=wide)
     for index in range(6):
         found = data.sample(index, Draw(1, index, True))["utterance"]
-        assert found[:, -6:].max() < 6 < np.median(found[:, 10:20])
+        # At the edges, where the sound begins at once, there is a click.
+        assert found[1:-1, -6:].max() < 6 < np.median(found[:, 10:20])
 
 
 GOOD: dict[str, Any] = {"audio": "a.wav", "duration": 0.5, "text": "ab"}
@@ -299,7 +302,7 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (GOOD, {"augment": {"nois": "x"}}, "'augment' has no argument 'nois' (did you mean 'noise'?)"),
     (GOOD, {"augment": {"snr": [1]}}, "'snr' of 'augment' must be a list of 2: a number, a numb"),
     (GOOD, {"augment": {"views": {}}}, "'views' must be a list of views, such as [{}]"),
-    (GOOD, {"augment": {"views": [{"sped": 1}]}}, "'augment.views' has no argument 'sped' (did "),
+    (GOOD, {"augment": {"views": [{"sped": 1}]}}, "'augment.views.0' has no argument 'sped' ("),
     (GOOD, {"features": {"bins": 3}}, "'features' has no argument 'bins' (did you mean 'mel_bins"),
     (GOOD, {"features": {"mel_bins": 0}}, "features need a mel bin, and 0 < hop_seconds <= "),
     (GOOD, {"samples": 0}, "'samples' must be at least 1, found 0"),
@@ -332,7 +335,7 @@ train:
 """
     with pytest.raises(KurError) as caught:
         providers(kurfile(tmp_path, text), "train")
-    where = "k.yml:10: train.data.0.speech_recognition.augment.views.telephone: 'telephone' of "
+    where = "k.yml:10: train.data.0.speech_recognition.augment.views.1.telephone: 'telephone'"
     assert where in str(caught.value) and "must be yes or no, found 3" in str(caught.value)
     made = kurfile(tmp_path, text.replace("telephone: 3", "telephone: yes"))
     with pytest.raises(KurError, match=r"clips\.jsonl:2: .*clips1\.wav cannot be read as audio"):

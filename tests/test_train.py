@@ -15,10 +15,10 @@ import pytest
 from safetensors import safe_open
 from tiny_kur import POINTS, kurfile
 
+from kur import session
 from kur.checkpoint import load_weights, weights_of
 from kur.errors import KurError
 from kur.log import Log
-from kur.session import testing, trained_weights, training
 from kur.train import State, Trainer, measure
 
 HERE = Path(__file__).parent
@@ -41,7 +41,7 @@ class StopAt:
 
 
 def run(folder: Path, text: str = POINTS, *, stop_at: int = 0, **overrides: str) -> Trainer:
-    trainer = training(kurfile(folder, text, **overrides))
+    trainer = session.training(kurfile(folder, text, **overrides))
     stop = StopAt(stop_at)
     stop.trainer = trainer
     trainer._watchers = (stop,)
@@ -109,7 +109,8 @@ def test_stopped_and_started_again(batches: int, whole: dict[str, Any], tmp_path
 def test_a_batch_a_start(whole: dict[str, Any], tmp_path: Path) -> None:
     """A limit of time that is over at once: each start does one batch."""
     for step in range(1, 16):
-        trainer = run(tmp_path, train__stop_when__elapsed="{minutes: 1e-9, clock: batch}")
+        limit = "{epochs: 3, elapsed: {minutes: 1e-9, clock: batch}}"
+        trainer = run(tmp_path, train__stop_when=limit)
         assert trainer.state.step == step and trainer.batches_done == 1
     run(tmp_path)
     assert everything(tmp_path) == whole
@@ -183,9 +184,8 @@ def test_killed_at_any_moment(
     """Every start is killed a little later than the one before, until one gets to the end."""
     (tmp_path / "k.yml").write_text(POINTS)
     kills = 0
-    while (status := zygote(tmp_path, "train", "k.yml", kill=(what, 1 + kills % 7))) == -9:
+    while (status := zygote(tmp_path, "train", "k.yml", kill=(what, 1 + kills))) == -9:
         kills += 1
-        assert kills < 60
     assert status == 0, (tmp_path / "stderr").read_text()
     assert kills >= 4
     assert everything(tmp_path) == whole
@@ -221,9 +221,9 @@ def test_interrupted_where_nothing_is_kept(zygote: Zygote, tmp_path: Path) -> No
 
 
 def test_points_are_learned(tmp_path: Path) -> None:
-    text = POINTS.replace("epochs: 3", "epochs: 40").replace("dropout: 0.2", "dropout: 0.0")
-    run(tmp_path, text, train__data="[{points: {count: 200}}]")
-    figures = testing(kurfile(tmp_path, text))[""]
+    text = POINTS.replace("epochs: 3", "epochs: 20").replace("dropout: 0.2", "dropout: 0.0")
+    run(tmp_path, text, train__data="[{points: {count: 80}}]")
+    figures = session.testing(kurfile(tmp_path, text))[""]
     assert figures["accuracy"] >= 0.9
 
 
@@ -239,8 +239,8 @@ def test_best_and_last_weights(tmp_path: Path) -> None:
     )
     assert (best_says["epoch"], last_says["epoch"]) == (1, 4) and best != last
     made = kurfile(tmp_path, POINTS, test__data=wrong["validate__data"])
-    assert testing(made)[""]["loss"] == pytest.approx(losses[0], abs=1e-5)
-    assert trained_weights(made) == tmp_path / "out/best.safetensors"
+    assert session.testing(made)[""]["loss"] == pytest.approx(losses[0], abs=1e-5)
+    assert session.trained_weights(made) == tmp_path / "out/best.safetensors"
 
 
 def test_validation_may_say_where_the_best_weights_go(tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     with pytest.raises(KurError, match=r"another network .* remove the file to train anew$"):
         run(tmp_path, other)
     with pytest.raises(KurError, match=r"best\.safetensors: this is of another network"):
-        testing(kurfile(tmp_path, other))
+        session.testing(kurfile(tmp_path, other))
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 )
 def test_how_often_a_checkpoint_is_written(every: str, steps: list[int], tmp_path: Path) -> None:
     """Read off the file after each batch of one epoch of two."""
-    trainer = training(kurfile(tmp_path, POINTS, train__checkpoint=every))
+    trainer = session.training(kurfile(tmp_path, POINTS, train__checkpoint=every))
     seen: list[int] = []
 
     class Look:
@@ -299,8 +299,7 @@ def test_how_often_a_checkpoint_is_written(every: str, steps: list[int], tmp_pat
                 trainer.stop()
 
     trainer._watchers = (Look(),)
-    trainer._epoch()
-    trainer._end_epoch()
+    trainer.run()
     assert sorted(set(seen)) == steps
 
 
@@ -324,7 +323,9 @@ train:
 
 def trunk(folder: Path, first: str, second: str) -> np.ndarray[Any, Any]:
     """By how much one step moves the trunk of a network with two heads."""
-    trainer = training(kurfile(folder, TWO_HEADS.replace("W1", first).replace("W2", second)))
+    trainer = session.training(
+        kurfile(folder, TWO_HEADS.replace("W1", first).replace("W2", second))
+    )
     before = weights_of(trainer._model.keras)["trunk/kernel"]
     trainer.run()
     after = weights_of(trainer._model.keras)["trunk/kernel"]
@@ -340,7 +341,7 @@ def test_two_heads_pull_by_their_weights(tmp_path: Path) -> None:
 
 def test_each_head_has_its_figures(tmp_path: Path) -> None:
     text = TWO_HEADS.replace("W1", "2").replace("W2", "0.5")
-    trainer = training(kurfile(tmp_path, text))
+    trainer = session.training(kurfile(tmp_path, text))
     figures = measure(trainer._model, trainer._losses, trainer._data)
     assert set(figures) == {"loss", "quadrant loss", "quadrant accuracy", "height loss"}
     assert figures["loss"] == pytest.approx(
@@ -352,7 +353,7 @@ def test_figures_do_not_depend_on_the_batches(tmp_path: Path) -> None:
     found = []
     for size in ("16", "5"):
         made = kurfile(tmp_path, POINTS, validate__provider=f"{{batch_size: {size}}}")
-        trainer = training(made)
+        trainer = session.training(made)
         found.append(measure(trainer._model, trainer._losses, trainer._validation[""]))
     assert found[0] == pytest.approx(found[1], rel=1e-5)
 
@@ -383,7 +384,7 @@ def test_a_training_that_runs_away_names_the_layer(tmp_path: Path) -> None:
         run(tmp_path, **rate)
     found = str(caught.value)
     assert found.startswith("the loss is not a number in epoch 1, batch 2, sample point ")
-    assert f"the first layer that gives no numbers is '..dense.0' of {tmp_path}/k.yml:5" in found
+    assert f"the first layer that gives no numbers is '..dense.1' of {tmp_path}/k.yml:8" in found
     assert found.endswith("or clip the gradients (optimizer: {clip: {norm: 1}})")
 
 
@@ -415,7 +416,7 @@ NO_TRAINING = [
 @pytest.mark.parametrize(("text", "message"), NO_TRAINING)
 def test_what_cannot_be_trained(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(KurError) as caught:
-        training(kurfile(tmp_path, text))
+        session.training(kurfile(tmp_path, text))
     assert f": {message}" in str(caught.value)
 
 
@@ -469,6 +470,6 @@ def test_weights_for_testing(tmp_path: Path) -> None:
     load_weights(tmp_path / "out/last.safetensors", trainer._model.keras)
     made = kurfile(tmp_path, POINTS, test__weights="out/none.safetensors")
     with pytest.raises(KurError, match=r"out/none\.safetensors: no such weights file$"):
-        testing(made)
+        session.testing(made)
     with pytest.raises(KurError, match=r"train\.weights: no 'weights': which file holds the"):
-        testing(kurfile(tmp_path, POINTS, train__weights="null"))
+        session.testing(kurfile(tmp_path, POINTS, train__weights="null"))

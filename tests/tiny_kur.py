@@ -161,3 +161,78 @@ def write_tones(
     manifest = folder / f"{name}.jsonl"
     manifest.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return manifest
+
+
+# What `include` brings in: how speech becomes frames, and a template.
+BASE = """
+settings:
+  features: {mel_bins: 16, low_hz: 100, high_hz: 4000}
+templates:
+  front:
+    - convolution: {kernels: "{{ args }}", size: 5, strides: 2, bias: no}
+    - batch_normalization: {momentum: 0.9}
+    - activation: relu
+"""
+TONES = """
+include: base.yml
+settings: {seed: 1, letters: [a, b, c, d], depth: 2}
+model:
+  - input: utterance
+  - for: {range: 2, iterate: [front: 24]}
+  - for:
+      range: "{{ depth }}"
+      iterate:
+        - residual:
+            - convolution: {size: 3, depthwise: yes}
+            - dense: 24
+            - activation: relu
+  - dropout: 0.05
+  - dense: "{{ letters|length + 1 }}"
+  - activation: log_softmax
+    name: said
+loss:
+  - name: ctc
+    target: said
+    relative_to: utterance
+    input_length: utterance_length
+    output: transcript
+    output_length: transcript_length
+    normalize: labels
+    measure: letter error rate
+train:
+  data:
+    - speech_recognition: &tones
+        path: train.jsonl
+        features: "{{ features }}"
+        vocab: "{{ letters }}"
+        cache: cache
+        augment: {tempo: [0.9, 1.1], hiss_probability: 0.2}
+  provider: {batch_size: 8, multiple: 4, sortagrad: yes}
+  optimizer:
+    name: adamw
+    learning_rate: {peak: 0.02, schedule: cosine, warmup: 0.1}
+    clip: {norm: 1}
+  stop_when: {epochs: 6, mode: total}
+  weights: {best: out/best.safetensors, last: out/last.safetensors}
+  checkpoint: out/checkpoint.safetensors
+  log: out/log.jsonl
+  hooks: [plot: out/curves.png]
+validate:
+  data:
+    clean:
+      - speech_recognition: {<<: *tones, path: valid.jsonl}
+test:
+  data:
+    clean:
+      - speech_recognition: {<<: *tones, path: test.jsonl}
+"""
+
+
+def tones_project(folder: Path, clips: int = 64) -> Path:
+    """A folder with the Kurfile of a network that hears tones, and with its data; the Kurfile."""
+    (folder / "base.yml").write_text(BASE, encoding="utf-8")
+    (folder / "k.yml").write_text(TONES, encoding="utf-8")
+    write_tones(folder, "train", words(clips, 1), seed=1)
+    write_tones(folder, "valid", words(12, 2), seed=2, ending="flac")
+    write_tones(folder, "test", words(16, 3), seed=3, ending="opus")
+    return folder / "k.yml"

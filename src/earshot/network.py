@@ -8,7 +8,6 @@ nothing of files of sound, libraries or search.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,7 +48,7 @@ class Network:
 
     @classmethod
     def open(cls, folder: Path | str = SHIPPED, head: str = "phones") -> Network:
-        """Read what the network of a folder says of itself; NetworkError where it cannot be used."""
+        """Read what a folder says of its network; NetworkError where it cannot be used."""
         folder = Path(folder)
         path = folder / "network.json"
         try:
@@ -81,7 +80,9 @@ class Network:
                 features=FbankOptions.from_metadata(metadata["features"]),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise NetworkError(f"{path}: not a network that can be searched with: {error!r}") from None
+            raise NetworkError(
+                f"{path}: not a network that can be searched with: {error!r}"
+            ) from None
 
     def listen(self, blocks: Iterable[Pcm]) -> Iterator[Activations]:
         """Log-posteriors of the units, float32 (frames, units), for mono PCM at `sample_rate`.
@@ -111,7 +112,6 @@ class Network:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = len(os.sched_getaffinity(0))
         # Threads that spin while they wait slow down the decoder beside them.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3

@@ -74,10 +74,8 @@ def assemble(
 def _selected(kurfile: Kurfile, setting: Any) -> str:
     try:
         return select(setting)
-    except ArgumentError as error:
-        raise _placed(kurfile, error, ("settings", "backend")) from None
     except KurError as error:
-        raise kurfile.error(None, ("settings", "backend"), str(error)) from None
+        raise _placed(kurfile, error, ("settings", "backend")) from None
 
 
 def seed_of(kurfile: Kurfile) -> int:
@@ -126,7 +124,7 @@ def providers(kurfile: Kurfile, section: str) -> dict[str, Provider]:
         except ArgumentError as error:
             raise _placed(kurfile, error, (section, "provider")) from None
         except KurError as error:
-            raise kurfile.error(None, path, str(error)) from None
+            raise _placed(kurfile, error, path) from None
     return made
 
 
@@ -145,7 +143,7 @@ def losses(kurfile: Kurfile, model: Model) -> tuple[Loss, ...]:
             raise kurfile.error(None, (*path, "name"), message)
         try:
             loss = LOSSES[name](**bind(LOSSES[name], values, what=f"the loss {name}"))
-        except ArgumentError as error:
+        except KurError as error:
             raise _placed(kurfile, error, path) from None
         if loss.target not in model.outputs:
             hint = f"{nearest(loss.target, model.outputs)}; outputs: {', '.join(model.outputs)}"
@@ -154,7 +152,7 @@ def losses(kurfile: Kurfile, model: Model) -> tuple[Loss, ...]:
         try:
             loss.attach(model)
         except KurError as error:
-            raise kurfile.error(None, path, str(error)) from None
+            raise _placed(kurfile, error, path) from None
         made.append(loss)
     return tuple(made)
 
@@ -180,15 +178,16 @@ def _supplier(
     provided = {"base": kurfile.path.parent, "known": known}
     try:
         return make(**bind(make, entry[name], what=what, shorthand="path", provided=provided))
-    except ArgumentError as error:
-        raise _placed(kurfile, error, (*path, name)) from None
     except KurError as error:
-        raise kurfile.error(None, (*path, name), str(error)) from None
+        raise _placed(kurfile, error, (*path, name)) from None
 
 
-def _placed(kurfile: Kurfile, error: ArgumentError, path: Path) -> KurfileError:
-    """An error about an argument, at the line of that argument."""
-    inside = error.key.split(".") if error.key else []
+def _placed(kurfile: Kurfile, error: KurError, path: Path) -> KurfileError:
+    """An error at its place in the Kurfile: at the line of the argument that it is about."""
+    if isinstance(error, KurfileError):
+        return error
+    key = error.key if isinstance(error, ArgumentError) else ""
+    inside = [int(step) if step.isdecimal() else step for step in key.split(".") if step]
     return kurfile.error(None, (*path, *inside), str(error))
 
 

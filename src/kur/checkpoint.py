@@ -6,6 +6,7 @@ the training stood, so that it goes on as if it had never stopped. Knows nothing
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -150,7 +151,8 @@ def _write(path: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except (SafetensorError, OSError) as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise KurError(f"{path}: cannot be written: {error}") from None
 
 

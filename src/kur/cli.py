@@ -6,11 +6,12 @@ Knows nothing that the package does not; every error a user can cause is one lin
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,8 +127,8 @@ def _train(given: argparse.Namespace) -> int:
     from kur.session import training
 
     trainer = training(_kurfile(given), given.backend)
-    interrupted = _stop_on_signal(trainer)
-    state = trainer.run()
+    with _stop_on_signal(trainer) as interrupted:
+        state = trainer.run()
     if interrupted:
         goes_on = "the same command goes on from there"
         if not trainer.keeps_state:
@@ -142,7 +143,8 @@ def _train(given: argparse.Namespace) -> int:
     return 0
 
 
-def _stop_on_signal(trainer: Trainer) -> list[int]:
+@contextlib.contextmanager
+def _stop_on_signal(trainer: Trainer) -> Iterator[list[int]]:
     """Let the first Ctrl-C (or TERM) end the training after its batch, and a second one at once;
     the list holds the signals that came."""
     came: list[int] = []
@@ -154,9 +156,13 @@ def _stop_on_signal(trainer: Trainer) -> list[int]:
         print("\nkur: stopping after this batch; again to stop at once", file=sys.stderr)
         trainer.stop()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    return came
+    watched = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, stop) for number in watched}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _test(given: argparse.Namespace) -> None:

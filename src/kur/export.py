@@ -52,6 +52,7 @@ def export_onnx(
     assembly = assemble(kurfile, ("train",), "torch", precision="float32")
     model = assembly.model
     load_weights(weights or trained_weights(kurfile), model.keras)
+    _check_exportable(model)
     metadata = _describe(model, assembly.data["train"][""].metadata(), heads or {})
     metadata["fingerprint"] = _fingerprint(model, metadata)
     if int8:
@@ -61,6 +62,7 @@ def export_onnx(
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         _trace(model, parts[0], metadata["frame_multiple"])
+        _compare(model, parts[0], metadata["frame_multiple"])
         if int8:
             _quantise(parts[0])
         _add_metadata(parts[0], metadata)
@@ -71,8 +73,17 @@ def export_onnx(
         raise KurError(f"{out}: cannot be written: {error.strerror}") from None
     finally:
         for part in parts:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink()
     return metadata
+
+
+def _check_exportable(model: Model) -> None:
+    for node in model.nodes.values():
+        if node.kind == "recurrent" and model.nodes[model.inputs[0]].tensor.shape[1] is None:
+            # Keras goes from step to step in Python, of which a trace keeps the number of steps.
+            message = "a recurrent layer over a length that varies cannot be written as ONNX"
+            raise node.mark.error(f"{message}; give the input a fixed shape, or use convolutions")
 
 
 def _describe(model: Model, data: Mapping[str, Any], heads: Mapping[str, str]) -> dict[str, Any]:
@@ -127,18 +138,43 @@ def _fingerprint(model: Model, metadata: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
+def _examples(model: Model, batch: int, length: int) -> dict[str, np.ndarray[Any, Any]]:
+    """Inputs of any content: small whole numbers, as whole numbers may be symbols."""
+    made = {}
+    for name in model.inputs:
+        tensor = model.nodes[name].tensor
+        shape = [length if size is None else size for size in tensor.shape[1:]]
+        whole = str(tensor.dtype).startswith(("int", "uint"))
+        values = np.random.default_rng(length).integers(2, size=(batch, *shape))
+        made[name] = values.astype(np.int32 if whole else np.float32)
+    return made
+
+
+def _compare(model: Model, path: Path, multiple: int) -> None:
+    """Refuse a file that does not say what Keras says, at other lengths than it was traced with."""
+    # Slow to load, and needed where files are made or run.
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    for batch, length in ((1, 16 * multiple), (3, 80 * multiple)):
+        inputs = _examples(model, batch, length)
+        wanted = model.keras.predict_on_batch(inputs)
+        try:
+            found = session.run(list(model.outputs), inputs)
+        except Exception as error:  # ONNX Runtime's errors share no root but Exception
+            raise KurError(f"this network cannot be written as ONNX: {reason(error)}") from None
+        for name, array in zip(model.outputs, found, strict=True):
+            if not np.allclose(array, wanted[name], rtol=1e-3, atol=1e-3):
+                message = f"in ONNX its output {name!r} is another one"
+                raise KurError(f"this network cannot be written as ONNX: {message}")
+
+
 def _trace(model: Model, path: Path, multiple: int) -> None:
     # Only an export needs torch itself rather than Keras.
     import torch
 
     names = list(model.inputs)
-    examples = []
-    for name in names:
-        tensor = model.nodes[name].tensor
-        shape = [64 * multiple if size is None else size for size in tensor.shape[1:]]
-        whole = str(tensor.dtype).startswith(("int", "uint"))
-        kind = torch.int32 if whole else torch.float32
-        examples.append(torch.zeros((2, *shape), dtype=kind))
+    examples = [torch.from_numpy(one) for one in _examples(model, 2, 64 * multiple).values()]
 
     class Traced(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:

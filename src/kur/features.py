@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import kaldi_native_fbank as knf
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,8 +48,9 @@ class FbankOptions:
     @classmethod
     def from_metadata(cls, metadata: dict[str, Any]) -> FbankOptions:
         """The options that an exported network carries; ValueError if they are of another type."""
-        if metadata.get("type") != "fbank":
-            raise ValueError(f"features of type {metadata.get('type')!r}; known: 'fbank'")
+        kind = metadata.get("type") if isinstance(metadata, dict) else None
+        if kind != "fbank":
+            raise ValueError(f"features of type {kind!r}; known: 'fbank'")
         return cls(**{key: value for key, value in metadata.items() if key != "type"})
 
     def frames_in(self, samples: int, sample_rate: int) -> int:
@@ -67,6 +67,9 @@ def log_mel(pcm: NDArray[np.float32], sample_rate: int, options: FbankOptions) -
     """
     if options.frames_in(len(pcm), sample_rate) == 0:
         return np.zeros((0, options.mel_bins), np.float32)
+    # A search knows these options too, and has no use for the filterbank itself.
+    import kaldi_native_fbank as knf
+
     kaldi = knf.FbankOptions()
     kaldi.frame_opts.samp_freq = sample_rate
     kaldi.frame_opts.frame_length_ms = options.frame_seconds * 1000

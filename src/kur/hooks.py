@@ -97,7 +97,7 @@ class Plot:
         names = list(dict.fromkeys(name for line in epochs for name in line["figures"]))
         rates = [name for name in names if _is_share(name)]
         picture = Figure(figsize=(9, 3.5 * (1 + bool(rates))), layout="constrained")
-        axes = picture.subplots(1 + bool(rates), 1, squeeze=False)[:, 0]
+        axes = picture.subplots(1 + bool(rates), 1, sharex=True, squeeze=False)[:, 0]
         self._draw_batches(axes[0], [line for line in lines if "loss" in line])
         for name in names:
             points = [line for line in epochs if name in line["figures"]]

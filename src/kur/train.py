@@ -164,6 +164,8 @@ class Trainer:
         try:
             while state.until is None or state.epoch < state.until:
                 if not self._epoch():
+                    if self.batches_done:
+                        self._save()
                     break
                 self._end_epoch()
         finally:
@@ -225,11 +227,10 @@ class Trainer:
             self._log.batch(state.step, state.epoch, loss, rate)
             for watcher in self._watchers:
                 watcher.on_batch(state, batches, loss, rate)
-            stop = self._stopping or self._expired()
-            if stop or self._due():
-                self._save()
-            if stop:
+            if self._stopping or self._expired():
                 return False
+            if self._due():
+                self._save()
         return True
 
     def _due(self) -> bool:

@@ -1,8 +1,8 @@
 """Is a file all there? What its headers promise in bytes, compared with the bytes it has.
 
 FFmpeg plays what is left of a cut file and says nothing, so a call that lost its second half would
-look like a short call. WAV, AVI, AIFF, MP4, Matroska, Ogg and MP3 tell their size in bytes, which
-is checked here before anything is decoded; formats that tell seconds are checked after decoding.
+look like a short call. WAV, AVI, AIFF, MP4, Matroska, WMA, Ogg and MP3 tell their size in bytes,
+which is checked here before anything is decoded; where seconds are told, decoding is the check.
 This module reads a few bytes at known places; it knows nothing of FFmpeg or of audio.
 """
 
@@ -22,6 +22,9 @@ MP4_BOXES = frozenset(
 )
 INDEXES = frozenset({b"moov", b"moof"})  # of the whole file, of the fragment that follows
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # Matroska and WebM
+ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")  # WMA and WMV
+ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+ASF_SEARCH = 1 << 16  # bytes of the header within which its properties must stand
 OGG_HEADER = 27  # bytes of a page's header before its table of segments
 OGG_FIRST_PAGE = 2  # flag of the page that begins a logical stream
 XING_SEARCH = 200  # bytes after an MP3 frame's start within which its Xing header must stand
@@ -54,6 +57,8 @@ def inspect(file: FileIO) -> Completeness:
         return _riff(head, size)
     if head[:4] == b"OggS":
         return _ogg(file, size)
+    if head == ASF:
+        return _asf(file, size)
     if head[:4] == EBML:
         return _matroska(file, size)
     if head[4:8] in MP4_BOXES:
@@ -88,6 +93,15 @@ def _ogg(file: FileIO, size: int) -> Completeness:
             streams_began = True
         place += OGG_HEADER + header[26] + sum(header[OGG_HEADER : OGG_HEADER + header[26]])
     return replace(_compared(place, size, 0), restarts=restarts)
+
+
+def _asf(file: FileIO, size: int) -> Completeness:
+    """An object of properties tells the number of bytes, 40 bytes from its beginning."""
+    header = _at(file, 0, ASF_SEARCH)
+    place = header.find(ASF_PROPERTIES) + 40
+    if place < 40:
+        return Completeness()
+    return _compared(int.from_bytes(header[place : place + 8], "little"), size, 0)
 
 
 def _matroska(file: FileIO, size: int) -> Completeness:

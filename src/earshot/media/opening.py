@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from io import FileIO
 from pathlib import Path
@@ -129,7 +129,10 @@ def opened(path: PathLike) -> Iterator[Source]:
         container = _open_container(file, name, Path(path).suffix, found.unmeasured)
         try:
             stream = _audio_stream(container, name)
-            yield Source(name, container, stream, _info(container, stream, path), found)
+            info = _info(container, stream, path)
+            if found.unmeasured:
+                info = replace(info, duration=None)
+            yield Source(name, container, stream, info, found)
         finally:
             container.close()
 

@@ -67,13 +67,13 @@ class Tolerance:
     limit     alignments above this many steps per unit are not reported
     """
 
-    clip: int = 80
+    clip: int = 110
     stay: int = 2
-    gap: int = 3
+    gap: int = 2
     pause: int = 2
-    gap_clip: int = 48
-    deletion: int = 64
-    limit: int = 44
+    gap_clip: int = 80
+    deletion: int = 90
+    limit: int = 40
 
 
 class Plan(NamedTuple):

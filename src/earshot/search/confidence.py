@@ -77,7 +77,7 @@ class Feature:
 
 
 FEATURES: tuple[Feature, ...] = (
-    Feature("alarms", -1, "ln of the false alarms an hour that the query gives at this cost"),
+    Feature("alarms", -1, "ln of the false alarms expected at this cost in an hour, or in less"),
     Feature("cost", -1, "cost of the alignment, nats per unit"),
     Feature("worst", -1, "cost of the worst unit, nats"),
     Feature("clean", 1, "share of the units that were heard cleanly"),

@@ -34,8 +34,11 @@ from earshot.types import Span
 SHARED = 0.3
 
 # Candidates described per query: so many, and so many more for each hour searched.
-CANDIDATES = 100
-CANDIDATES_PER_HOUR = 20
+CANDIDATES = 60
+CANDIDATES_PER_HOUR = 10
+
+# However little is searched, false alarms are expected as in this much.
+SHORTEST_HOURS = 0.01
 
 # Candidates as an array, one a row.
 Rows = npt.NDArray[np.int64]
@@ -167,7 +170,6 @@ def candidates(
         for costs in (heard, calibration.background)
     )
     hours = sum(len(costs) for costs in heard) * frame_seconds / 3600.0
-    keep = CANDIDATES + int(CANDIDATES_PER_HOUR * hours)
     results: list[list[Candidate]] = []
     first = 0
     for pronunciations, query in zip(queries, plans, strict=True):
@@ -176,7 +178,7 @@ def candidates(
         if not query:
             results.append([])
             continue
-        rows, alarms = _likeliest(found[own], ground[own], pronunciations, keep)
+        rows, alarms = _likeliest(found[own], ground[own], pronunciations, hours)
         results.append(_describe(rows, alarms, pronunciations, query, heard, ear))
     return results
 
@@ -237,14 +239,16 @@ def _likeliest(
     found: Sequence[Sweep],
     ground: Sequence[Sweep],
     pronunciations: Sequence[Pronunciation],
-    keep: int,
+    hours: float,
 ) -> tuple[Rows, npt.NDArray[np.float64]]:
     """Rows (track, start, end, cost, pronunciation) that do not overlap, and their alarms.
 
     Of those that overlap, the one that is least likely an accident remains: the one whose cost
-    its own pronunciation gives most rarely, counting how likely that pronunciation is. At most
-    `keep`, best first.
+    its own pronunciation gives most rarely, counting how likely that pronunciation is. The best
+    first, and no more than are worth describing in so many `hours`. Alarms are per hour, or in all
+    that is searched if that is less: who searches a minute expects the query to be in it.
     """
+    keep = CANDIDATES + int(CANDIDATES_PER_HOUR * hours)
     rows = np.concatenate(
         [
             np.column_stack((one.rows, np.full(len(one.rows), which, np.int64)))
@@ -257,6 +261,7 @@ def _likeliest(
             for one, behind, sounds in zip(found, ground, pronunciations, strict=True)
         ]
     )
+    alarms += np.log(np.clip(hours, SHORTEST_HOURS, 1.0))
     penalties = np.array([-max(one.log_probability, -10.0) for one in pronunciations])
     score = alarms + penalties[rows[:, _PRONUNCIATION]]
     order = np.lexsort((rows[:, _END], rows[:, _TRACK], rows[:, _COST], score))

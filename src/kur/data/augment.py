@@ -7,6 +7,7 @@ of manifests, caches or networks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,14 +58,14 @@ def in_room(pcm: Pcm, response: Pcm, wet: float) -> Pcm:
 
 def telephone_line(pcm: Pcm, rate: int, *, narrow: bool) -> Pcm:
     """An 8 kHz line with mu-law samples (ITU-T G.711); `narrow` keeps 300-3400 Hz only."""
-    low = signal.resample_poly(pcm, 8000, rate)
+    low = _resampled(pcm, 8000, rate)
     if narrow:
         low = signal.sosfilt(signal.butter(4, (300, 3400), "bandpass", fs=8000, output="sos"), low)
     low = np.clip(low, -1, 1)
     compressed = np.sign(low) * np.log1p(255 * np.abs(low)) / np.log(256)
     compressed = np.round(compressed * 127) / 127
     low = np.sign(compressed) * np.expm1(np.abs(compressed) * np.log(256)) / 255
-    return np.asarray(signal.resample_poly(low, rate, 8000)[: len(pcm)], np.float32)
+    return np.asarray(_resampled(low, rate, 8000)[: len(pcm)], np.float32)
 
 
 def add_noise(frames: Frames, noise: Frames, snr: float, *, top: int | None = None) -> Frames:
@@ -125,6 +126,15 @@ def mask(
         start = int(rng.integers(0, bins - width + 1))
         frames[:, start : start + width] = 0
     return frames
+
+
+def _resampled(pcm: NDArray[np.floating], up: int, down: int) -> NDArray[np.floating]:
+    """Another sample rate, by a filter as steep and deep as FFmpeg's (64 taps a sample, Kaiser 9,
+    cut off at 0.97): what a real recording of 8 kHz goes through before it is heard."""
+    factor = math.gcd(up, down)
+    widest = max(up, down) // factor
+    taps = signal.firwin(64 * widest + 1, 0.97 / widest, window=("kaiser", 9.0))
+    return np.asarray(signal.resample_poly(pcm, up // factor, down // factor, window=taps))
 
 
 def _level(pcm: NDArray[np.floating]) -> float:

@@ -281,7 +281,7 @@ def _augmentation(given: dict[str, Any] | None) -> Augmentation:
     if views is not None:
         if not isinstance(views, list) or not views:
             raise ArgumentError("'views' must be a list of views, such as [{}]", "augment.views")
-        each = [_options(effects.View, one, "augment.views") for one in views]
+        each = [_options(effects.View, one, f"augment.views.{i}") for i, one in enumerate(views)]
         return _options(Augmentation, values, "augment", views=tuple(each))
     return _options(Augmentation, values, "augment")
 

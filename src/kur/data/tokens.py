@@ -61,7 +61,9 @@ class Tokens:
                 if not isinstance(row.values.get(name), str):
                     raise row.error(f"no text in the field {name!r}")
             texts = [row.values[name] for row in self._rows]
-            vocab = field.vocab or (known().get(name) if known else None)
+            vocab = field.vocab
+            if vocab is None and known is not None:
+                vocab = known().get(name)
             vocabulary = load_vocabulary(vocab, field.split, base, texts, field.unknown)
             numbers = [vocabulary.encode(text) for text in texts]
             for row, text, found in zip(self._rows, texts, numbers, strict=True):
