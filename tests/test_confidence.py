@@ -95,13 +95,13 @@ def test_false_alarms_grow_with_the_cost(counts: list[int], units: int) -> None:
 
 def test_expected_false_alarms_are_those_that_come() -> None:
     ear = SyntheticEar(21)
-    words = [ear.word(length) for length in (3, 4, 5, 6) for _ in range(12)]
+    words = [ear.word(length) for length in (3, 4, 5, 6) for _ in range(10)]
     wide = Tolerance(limit=70)
     plans = [plan(word, (0,), blank=BLANK, tolerance=wide) for word in words]
     first, second = (
-        sweep([readable(ear.babble(40_000))], plans, frame_seconds=FRAME_SECONDS) for _ in range(2)
+        sweep([readable(ear.babble(25_000))], plans, frame_seconds=FRAME_SECONDS) for _ in range(2)
     )
-    hours = 40_000 * FRAME_SECONDS / 3600
+    hours = 25_000 * FRAME_SECONDS / 3600
     for expected in (20.0, 60.0, 200.0):
         came = 0
         for known, new, word in zip(first, second, words, strict=True):

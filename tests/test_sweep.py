@@ -81,7 +81,7 @@ def test_confusions_are_applied_to_what_is_scanned() -> None:
     track = readable(ear.babble(600))
     steps = np.full((40, 40), 255, np.uint8)
     np.fill_diagonal(steps, 0)
-    ready = [plan(ear.word(4), (0,), blank=BLANK, tolerance=Tolerance())]
+    ready = [plan(ear.word(4), (0,), blank=BLANK, tolerance=Tolerance(limit=80))]
     plain = sweep([track], ready, frame_seconds=FRAME_SECONDS)
     never = sweep([track], ready, frame_seconds=FRAME_SECONDS, confusion=Confusion(steps, BLANK))
     assert same(plain, never)
