@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def measure(options: argparse.Namespace, speech: Path) -> dict[str, Any]:
     return {
         "benchmark": "found_rate",
         "date": datetime.date.today().isoformat(),
-        "command": shlex.join(["python", *sys.argv]) if sys.argv[0] else "",
+        "command": _command(sys.argv),
         "hardware": hardware(),
         "versions": versions(),
         "network": json.loads((options.network / "network.json").read_bytes())["fingerprint"],
@@ -298,6 +299,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         QUICK_RECORDING_SECONDS if quick else speech_corpus.RECORDING_SECONDS
     )
     return options
+
+
+def _command(words: Sequence[str]) -> str:
+    """The command line that repeats a run, less where the folders lie on this machine."""
+    folders = {"--speech": "SPEECH", "--work": "WORK", "--network": "NETWORK"}
+    shown = [folders.get(before, word) for before, word in pairwise(["python", *words])]
+    return shlex.join(["python", *shown])
 
 
 def _say(text: str) -> None:

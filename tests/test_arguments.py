@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kur.arguments import ArgumentError, bind, parameters
@@ -120,6 +120,7 @@ values = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from([*parameters(sample), "other"]), values) | values)
+@settings(deadline=None)
 def test_anything_is_bound_or_refused_in_one_line(value: object) -> None:
     try:
         bound = bind(sample, value, what="sample", shorthand="size")

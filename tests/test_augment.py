@@ -140,6 +140,7 @@ def test_hiss_is_a_floor() -> None:
 
 
 @given(st.integers(1, 300), st.floats(0.5, 2.0))
+@settings(deadline=None)
 def test_tempo_changes_the_length_only(count: int, factor: float) -> None:
     ramp = np.linspace(0, 1, count, dtype=np.float32)[:, None] * np.ones((1, 3), np.float32)
     heard = change_tempo(ramp, factor)
@@ -185,6 +186,7 @@ def test_masks_are_as_wide_as_was_asked_for() -> None:
 
 
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 4), st.integers(0, 4))
+@settings(deadline=None)
 def test_any_frames_can_be_masked(count: int, bins: int, times: int, bands: int) -> None:
     frames = np.ones((count, bins), np.float32)
     masked = mask(frames, times, 0.1, bands, 30, np.random.default_rng(0))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_kur import kurfile
 
@@ -309,6 +309,7 @@ letters = st.lists(st.integers(0, 2), max_size=5).map(tuple)
 
 
 @given(letters, letters)
+@settings(deadline=None)
 def test_edit_distance(one: tuple[int, ...], other: tuple[int, ...]) -> None:
     assert edit_distance(one, other) == slow_distance(one, other)
 

@@ -246,6 +246,15 @@ def test_files_joined_end_to_end(name: str, codec: str, rate: int, tmp_path: Pat
     assert tick_times(span) == pytest.approx([found[2] - 4.0], abs=0.001)
 
 
+def test_a_picture_that_comes_later_in_a_broadcast(tmp_path: Path) -> None:
+    """PyAV itself fails on a stream that was not there when the file was opened."""
+    behind = {"mpegts_start_pid": "257"}  # where the sound of a film stands, behind its picture
+    first = encode(tmp_path / "1.ts", hiss(8.0, 44_100), 44_100, "mp2", options=behind)
+    second = encode(tmp_path / "2.ts", hiss(3.0, 44_100), 44_100, "mp2", video="mpeg2video")
+    (tmp_path / "both.ts").write_bytes(first.read_bytes() + second.read_bytes())
+    assert whole(tmp_path / "both.ts").shape[1] == pytest.approx(11 * RATE, abs=0.2 * RATE)
+
+
 def test_rate_and_channels_that_change_on_the_way(tmp_path: Path) -> None:
     first = encode(tmp_path / "1.aac", ticks([0.5], 2.0, 44_100), 44_100, "aac").read_bytes()
     stereo = np.stack([ticks([0.5], 2.0, 22_050)] * 2)

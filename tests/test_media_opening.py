@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from collections.abc import Callable, Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from sounds import encode, hiss, tone
 
 from earshot import media
 from earshot.errors import MediaError
+from earshot.media.opening import Reader
 
 RATE = 16_000
 
@@ -195,6 +198,25 @@ def test_samples_in_a_wrong_unit(tmp_path: Path) -> None:
     )
 
 
+def test_a_disk_that_fails(tmp_path: Path, wav: bytes) -> None:
+    class Failing(FileIO):
+        """A file whose first sector only can be read."""
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() >= 512:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return super().read(512) or b""
+
+    (tmp_path / "a.wav").write_bytes(wav)
+    with Failing(tmp_path / "a.wav") as file:
+        reader = Reader(file, ".wav")
+        assert reader.read(4096) == wav[:512]
+        assert reader.read(4096) == b""
+        assert reader.failure is not None and reader.failure.errno == errno.EIO
+        assert reader.seek(-5) == -1 and reader.seek(2**70) == -1
+        assert reader.seek(0) == 0
+
+
 KINDS: list[tuple[str, str, int, dict[str, Any]]] = [
     ("a.wav", "pcm_s16le", 16_000, {}),
     ("mulaw.wav", "pcm_mulaw", 8_000, {}),
@@ -210,6 +232,8 @@ KINDS: list[tuple[str, str, int, dict[str, Any]]] = [
     ("film.avi", "libmp3lame", 44_100, {"video": "mpeg4"}),
     ("film.flv", "aac", 44_100, {"video": "flv"}),
     ("a.webm", "libopus", 48_000, {}),
+    ("sony.w64", "pcm_s16le", 16_000, {}),
+    ("huge.wav", "pcm_s16le", 16_000, {"options": {"rf64": "always"}}),
     ("film.wmv", "wmav2", 44_100, {"video": "wmv2"}),
 ]
 
@@ -234,6 +258,21 @@ def test_truncated(kind: str, share: float, good: dict[str, bytes], tmp_path: Pa
     if kind == "a.m4a" and "no index" in told:
         return
     assert told.startswith("is truncated: its header"), told
+
+
+def test_a_wav_file_above_four_gigabytes(tmp_path: Path) -> None:
+    """A WAV file above 4 GiB cannot say its length: all of it counts. It takes no disk here."""
+    content = bytearray(header(rate=1_500_000, channels=2, data=bytes(400)))
+    size = 2**32 + 6_000_000
+    content[40:44] = (size - 44 - 2**32).to_bytes(4, "little")
+    with (tmp_path / "huge.wav").open("wb") as file:
+        file.write(content)
+        file.seek(size - 2**32)  # where FFmpeg would look for what follows the audio
+        file.write(b"\x12\x34\x56\x78" + (2**32 - 4096).to_bytes(4, "little"))
+        file.truncate(size)
+    assert media.probe(tmp_path / "huge.wav").duration is None
+    last = (size - 44) / 6_000_000
+    assert media.read(tmp_path / "huge.wav", last - 0.5, last + 9).shape == (2, RATE // 2)
 
 
 def test_a_recording_without_its_index(good: dict[str, bytes], tmp_path: Path) -> None:

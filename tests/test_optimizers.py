@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_kur import POINTS, kurfile
 
@@ -61,6 +61,7 @@ def test_linear() -> None:
     st.floats(0, 1),
     st.integers(1, 500),
 )
+@settings(deadline=None)
 def test_a_rate_is_never_above_its_peak(
     kind: Any, warmup: float, peak: float, share: float, total: int
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_kur import Points, kurfile
 
@@ -81,6 +81,7 @@ OPTIONS = st.fixed_dictionaries(
 @given(
     st.lists(st.integers(1, 30), min_size=1, max_size=40), OPTIONS, st.integers(0, 3), st.booleans()
 )
+@settings(deadline=None)
 def test_every_sample_exactly_once(
     lengths: list[int], options: dict[str, Any], epoch: int, training: bool
 ) -> None:

@@ -88,7 +88,8 @@ def test_files_without_sound(tmp_path: Path) -> None:
     with wave.open(str(tmp_path / "short.wav"), "wb") as short:
         short.setparams((1, 2, RATE, 0, "NONE", ""))
     assert said("short.wav") == "short.wav holds no sound"
-    assert said(".").startswith(". cannot be read as audio: ") or "directory" in said(".").lower()
+    (tmp_path / "folder.wav").mkdir()
+    assert said("folder.wav") == "folder.wav cannot be read as audio: Is a directory"
 
 
 def test_manifests_of_three_kinds(tmp_path: Path) -> None:
@@ -275,7 +276,7 @@ def test_the_noise_of_a_telephone_stays_on_the_line(loud: Path) -> None:
     for index in range(6):
         found = data.sample(index, Draw(1, index, True))["utterance"]
         # At the edges, where the sound begins at once, there is a click.
-        assert found[1:-1, -6:].max() < 6 < np.median(found[:, 10:20])
+        assert found[1:-1, -6:].max() < 8 < 15 < np.median(found[:, 10:20])
 
 
 GOOD: dict[str, Any] = {"audio": "a.wav", "duration": 0.5, "text": "ab"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_kur import kurfile
 
@@ -129,6 +129,7 @@ def test_a_folder_stands_for_its_first_manifest(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.text("abc", min_size=1, max_size=3), min_size=1, unique=True), st.data())
+@settings(deadline=None)
 def test_what_is_encoded_is_decoded(symbols: list[str], data: st.DataObject) -> None:
     vocabulary = Vocabulary(tuple(symbols), "spaces")
     text = " ".join(data.draw(st.lists(st.sampled_from(symbols))))

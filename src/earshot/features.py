@@ -67,4 +67,5 @@ def _window(
 ) -> Window:
     frames = features(pcm, sample_rate, options)
     first = before // hop
-    return Window(frames, first, min(len(frames), round((before + count) / hop)) - first)
+    last = min(len(frames), options.frames_in(before + count, sample_rate))
+    return Window(frames, first, last - first)

@@ -112,19 +112,19 @@ def _encode(
 
 
 class _Target(FileIO):
-    """A file that remembers why it could not be written: FFmpeg tells only that it could not."""
+    """A file that remembers why it could not be written; FFmpeg only gets to know that."""
 
     failure: OSError | None = None
 
     def write(self, data: Any, /) -> int:
-        """Write all of `data`; returns its length."""
+        """Write all of `data`; returns its length, or -1 after a failure."""
         left = memoryview(data).cast("B")
         try:
             while left:
                 left = left[super().write(left) :]
         except OSError as error:
-            self.failure = error
-            raise
+            self.failure = self.failure or error
+            return -1
         return memoryview(data).nbytes
 
 
@@ -132,18 +132,18 @@ class _Target(FileIO):
 def _written(path: Path) -> Iterator[_Target]:
     """A file that gets its name when it is complete; whatever fails, nothing is left behind."""
     part = path.with_name(f".clip-{secrets.token_hex(6)}.part")
-    failure: OSError | None = None
     try:
         with _Target(part, "x") as file:
             try:
                 yield file
-                os.fsync(file.fileno())
-            finally:
-                failure = file.failure
+            except av.FFmpegError as error:
+                raise file.failure or error from error
+            if file.failure:
+                raise file.failure
+            os.fsync(file.fileno())
         part.replace(path)
     except (OSError, av.FFmpegError) as error:
-        why = failure or error
-        reason = getattr(why, "strerror", None) or str(why)
+        reason = error.strerror or str(error)
         raise MediaError(f"{shown(path)} cannot be written: {reason}.") from error
     finally:
         with suppress(OSError):  # it has its new name, or never came to be

@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass, replace
 from io import FileIO
 
+HEAD = 28  # bytes that tell most formats
 LARGEST_RIFF = 1 << 32  # a RIFF header counts bytes in 32 bits
 # Recorders that cannot go back to write the size leave zero or something close to the largest
 # signed or unsigned number.
@@ -51,13 +52,17 @@ class Completeness:
 def inspect(file: FileIO) -> Completeness:
     """Look at an open file (which is moved to its beginning); unknown formats have no problem."""
     size = os.fstat(file.fileno()).st_size
-    head = _at(file, 0, 16)
+    head = _at(file, 0, HEAD)
     file.seek(0)
     if head[:4] in (b"RIFF", b"FORM"):
         return _riff(head, size)
     if head[:4] == b"OggS":
         return _ogg(file, size)
-    if head == ASF:
+    if head[:4] == b"RF64" and head[12:16] == b"ds64":  # WAV above 4 GiB
+        return _compared(int.from_bytes(head[20:28], "little") + 8, size, RIFF_SLACK)
+    if head[:4] == b"riff":  # Sony Wave64
+        return _compared(int.from_bytes(head[16:24], "little"), size, RIFF_SLACK)
+    if head[:16] == ASF:
         return _asf(file, size)
     if head[:4] == EBML:
         return _matroska(file, size)
@@ -174,5 +179,8 @@ def _compared(promised: int, size: int, slack: int) -> Completeness:
 
 
 def _at(file: FileIO, place: int, count: int) -> bytes:
-    file.seek(place)
-    return file.read(count) or b""
+    try:
+        file.seek(place)
+        return file.read(count) or b""
+    except (OSError, OverflowError):  # a place that no file has; damage shows in what is missing
+        return b""

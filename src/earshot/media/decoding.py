@@ -36,7 +36,9 @@ GAP_SECONDS = 0.1
 # simply goes on (ffmpeg's dts_delta_threshold).
 JUMP_SECONDS = 10.0
 TS_DISCONT = 0x0200  # FFmpeg's flag of formats that do so (AVFMT_TS_DISCONT)
-MOST_SILENCE_SECONDS = 24 * 3600.0  # no real recording begins so late or pauses so long
+# A pause may be long, but within the length that the headers tell, by and large.
+LONG_PAUSE_SECONDS = 60.0
+MOST_SILENCE_SECONDS = 12 * 3600.0
 
 # One broken frame is common where files were joined (an advertisement in a podcast) and swallows
 # no word: it becomes silence. More than that is damage.
@@ -176,6 +178,10 @@ class _Timeline:
                 packet = next(packets)
             except StopIteration:
                 return
+            except IndexError:
+                # PyAV, telling the decoders that this is the end, trips over a stream that was not
+                # there at the beginning (in broadcasts); all packets have come.
+                return
             except (av.FFmpegError, OSError):
                 self.cut = True
                 return
@@ -211,11 +217,17 @@ class _Timeline:
             self.now = at - hole
         else:
             hole = self._hole(frame.time, repaired)
-        if hole > MOST_SILENCE_SECONDS:
-            raise self._damaged(f"its timestamps jump by {hole / 3600:.0f} hours")
         begin = self.now + hole
+        if hole > LONG_PAUSE_SECONDS and begin > self._latest():
+            raise self._damaged(f"its timestamps jump by {hole / 3600:.1f} hours")
         self.now = begin + frame.samples / frame.rate
         return begin, hole
+
+    def _latest(self) -> float:
+        """The time at which audio may begin at the latest after a long pause."""
+        duration = self.source.info.duration
+        told = MOST_SILENCE_SECONDS if duration is None else duration + LONG_PAUSE_SECONDS
+        return min(told, (self.now or 0.0) + MOST_SILENCE_SECONDS)
 
     def _hole(self, time: float | None, repaired: float) -> float:
         """Seconds between the clock and a timestamp, if they are a hole rather than jitter."""
@@ -240,10 +252,11 @@ class _Timeline:
         names = tuple(channel.name for channel in first.layout.channels)
         if raw.shape[0] != len(names):  # packed: one row in which the channels take turns
             raw = raw.reshape(-1, len(names)).T
-        samples = raw.astype(np.float32)
-        if kind == "u8":
-            samples -= FULL_SCALE[kind]
-        samples /= np.float32(FULL_SCALE[kind])
+        with np.errstate(all="ignore"):  # what is no number or too large is refused below
+            samples = raw.astype(np.float32)
+            if kind == "u8":
+                samples -= FULL_SCALE[kind]
+            samples /= np.float32(FULL_SCALE[kind])
         peak = float(np.abs(samples).max())
         if not peak <= LOUDEST:  # this way round, so that "not a number" is met too
             raise MediaError(
@@ -263,6 +276,8 @@ class _Timeline:
                     f"{self.source.name} is truncated: its header says {promised:.2f} s, "
                     f"only {had:.2f} s could be decoded."
                 )
+        if self.source.reader.failure:
+            raise self._damaged(f"reading failed ({self.source.reader.failure.strerror})")
         if self.cut:
             raise self._damaged("it cannot be read on")
         if self.now is None and self.skip_to <= 0:

@@ -59,6 +59,37 @@ class MediaInfo:
     container: str
 
 
+class Reader:
+    """The bytes of an open file as FFmpeg gets them; of its name only a plain suffix is told.
+
+    The suffix is needed for formats that are known by nothing else (raw GSM, G.722). Nothing is
+    raised into FFmpeg, which would print it: `failure` remembers why the file could not be read.
+    """
+
+    failure: OSError | None = None
+
+    def __init__(self, file: FileIO, suffix: str) -> None:
+        file.seek(0)
+        self.name = "media" + (suffix if suffix[1:].isalnum() and suffix.isascii() else "")
+        self.file = file
+        self.tell = file.tell
+
+    def read(self, count: int) -> bytes:
+        """Up to `count` bytes; none at the end, and none after a failure."""
+        try:
+            return self.file.read(count) or b""
+        except OSError as error:
+            self.failure = error
+            return b""
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        """Move; -1 tells FFmpeg that there is no such place (damaged files point anywhere)."""
+        try:
+            return self.file.seek(place, whence)
+        except (OSError, OverflowError):
+            return -1
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """An open file: its container, the audio stream to listen to, and its name for messages."""
@@ -68,6 +99,7 @@ class Source:
     stream: AudioStream
     info: MediaInfo
     completeness: Completeness
+    reader: Reader
 
 
 def probe(path: PathLike) -> MediaInfo:
@@ -126,27 +158,16 @@ def opened(path: PathLike) -> Iterator[Source]:
         found = inspect(file)
         if found.problem:
             raise MediaError(f"{name} {found.problem}.")
-        container = _open_container(file, name, Path(path).suffix, found.unmeasured)
+        reader = Reader(file, Path(path).suffix)
+        container = _open_container(reader, name, found.unmeasured)
         try:
             stream = _audio_stream(container, name)
             info = _info(container, stream, path)
             if found.unmeasured:
                 info = replace(info, duration=None)
-            yield Source(name, container, stream, info, found)
+            yield Source(name, container, stream, info, found, reader)
         finally:
             container.close()
-
-
-class _Reader:
-    """The bytes of an open file as FFmpeg gets them; of its name only a plain suffix is told.
-
-    The suffix is needed for formats that are known by nothing else (raw GSM, G.722).
-    """
-
-    def __init__(self, file: FileIO, suffix: str) -> None:
-        file.seek(0)
-        self.name = "media" + (suffix if suffix[1:].isalnum() and suffix.isascii() else "")
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
 
 
 class _ReferenceError(Exception):
@@ -162,7 +183,7 @@ def _allowed_formats() -> str:
     return ",".join(sorted(av.formats_available - set(REFERRING_FORMATS.split())))
 
 
-def _open_container(file: FileIO, name: str, suffix: str, unmeasured: bool) -> InputContainer:
+def _open_container(reader: Reader, name: str, unmeasured: bool) -> InputContainer:
     """Three locks: only harmless formats, no protocol (each of which is enough), no second file."""
     options = {"format_whitelist": _allowed_formats(), "protocol_whitelist": "none"}
     options["max_size"] = str(READ_BYTES)  # of a packet of WAV; else 1/16 s, twice as slow
@@ -170,7 +191,7 @@ def _open_container(file: FileIO, name: str, suffix: str, unmeasured: bool) -> I
         options["ignore_length"] = "1"
     try:
         container: InputContainer = av.open(
-            _Reader(file, suffix),
+            reader,
             mode="r",
             container_options=options,
             metadata_errors="replace",  # tags in an old 8-bit alphabet are no reason to fail
@@ -183,6 +204,8 @@ def _open_container(file: FileIO, name: str, suffix: str, unmeasured: bool) -> I
             f"{name} points at other files or addresses, which are never followed."
         ) from error
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
+        if reader.failure:
+            raise MediaError(f"{name} cannot be read: {_reason(reader.failure)}.") from error
         raise MediaError(
             f"{name} is not audio or video that can be read, or its beginning is damaged."
         ) from error
