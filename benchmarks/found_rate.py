@@ -122,11 +122,14 @@ def measure(options: argparse.Namespace, speech: Path) -> dict[str, Any]:
             folder = Path(name)
             _say(f"{condition}: writing {joined.total_seconds / 60:.1f} minutes of recordings")
             files = speech_corpus.write_recordings(joined, condition, noise, folder / "recordings")
-            for number, search in enumerate(systems):
-                _say(f"{condition}: system {number + 1} of {len(systems)}")
+            for search in systems:
                 result = search(files, [query.text for query in queries], folder / "library")
                 rows += score(condition, result, joined, queries)
                 costs.append(cost(condition, result, joined, len(queries)))
+                _say(
+                    f"{condition}: {result.name} found {rows[-1].found_at_3:.1%} among the first "
+                    f"3, adding at {costs[-1].add_x_real_time:.1f} x real time"
+                )
     return {
         "benchmark": "found_rate",
         "date": datetime.date.today().isoformat(),

@@ -11,7 +11,9 @@ from tiny_kur import kurfile
 
 from kur.data.supplier import Source
 from kur.errors import KurError
+from kur.layers import reach_of, stride_of
 from kur.model import Model, build
+from kur.reader import Kurfile
 
 SOURCES = {"sound": Source((None, 4)), "word": Source((None,), "int32"), "pixel": Source((6,))}
 
@@ -255,6 +257,18 @@ def test_the_activation_stays_known_where_values_are_only_moved(tmp_path: Path) 
           - output: out
     """
     assert made(tmp_path, text).nodes["out"].activation == "softmax"
+
+
+def test_the_acoustic_recipe() -> None:
+    """The network that ships: 25 frames a second of 39 phones and a blank."""
+    recipe = Kurfile(Path(__file__).parents[1] / "recipes" / "acoustic.yml")
+    recipe.parse()
+    model = build(recipe, {"utterance": Source((None, 64))})
+    steps = model.nodes["phones"].steps
+    assert (model.inputs, model.outputs) == (("utterance",), ("phones",))
+    assert model.nodes["phones"].tensor.shape[-1] == 40 and stride_of(steps) == 4
+    reach = reach_of(steps)
+    assert reach is not None and reach < 300
 
 
 CHAIN = "model:\n  - input: pixel\n"

@@ -7,6 +7,7 @@ makes no sense, 70 a defect of Earshot's own, 130 interrupted, 141 the reader of
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 import traceback
@@ -161,7 +162,11 @@ def add(
     counts: Counter[Status] = Counter()
     audio = 0.0
     begun = time.monotonic()
-    with Library(_folder(context, library)) as opened, _progress() as progress:
+    with (
+        Library(_folder(context, library)) as opened,
+        _progress() as shown,
+        _stoppable(shown) as progress,
+    ):
         outcomes = opened.add_each(paths, channels=channels, progress=progress)
         try:
             with closing(outcomes):  # frees the library's lock
@@ -339,6 +344,37 @@ def _print_outcome(outcome: Outcome) -> None:
         _say(f"skipped {recording.id}  {outcome.path} (already in the library)")
     else:
         _say(f"added {recording.id}  {clock(recording.duration)}  {outcome.path}{note}")
+
+
+@contextmanager
+def _stoppable(shown: ProgressCallback | None) -> Iterator[ProgressCallback]:
+    """A progress callback in which Ctrl-C takes effect, block by block; a second one at once.
+
+    Raised just anywhere, KeyboardInterrupt is lost when it meets the decoder, which calls back into
+    Python to read and swallows what is raised there.
+    """
+    stopped = False
+
+    def stop(_signal: int, _frame: object) -> None:
+        nonlocal stopped
+        stopped = True
+        signal.signal(signal.SIGINT, before)
+
+    def go_on(progress: Progress) -> None:
+        if stopped:
+            raise KeyboardInterrupt
+        if shown is not None:
+            shown(progress)
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:  # whoever started us wants it otherwise
+        yield go_on
+        return
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield go_on
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

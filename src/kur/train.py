@@ -261,16 +261,18 @@ class Trainer:
 
     def _explain(self, batch: Batch, wrong: list[int]) -> str:
         """Why the loss of samples of a batch is not a number, as far as can be seen."""
-        first = wrong[0]
-        names = ", ".join(batch["sample"][i] for i in wrong[:3]) + ", ..." * (len(wrong) > 3)
-        inputs = {name: np.asarray(batch[name])[first : first + 1] for name in self._model.inputs}
         what = (
             f"the loss is not a number in epoch {self.state.epoch + 1}, batch "
-            f"{self.state.batch + 1}, sample {names}"
+            f"{self.state.batch + 1}, sample "
         )
-        for name, array in inputs.items():
-            if not np.isfinite(array).all():
-                return f"{what}: its source {name!r} holds values that are not numbers"
+        for i in wrong:
+            for name in self._model.inputs:
+                if not np.isfinite(np.asarray(batch[name])[i]).all():
+                    source = f"its source {name!r} holds values that are not numbers"
+                    return f"{what}{batch['sample'][i]}: {source}"
+        what += ", ".join(batch["sample"][i] for i in wrong[:3]) + ", ..." * (len(wrong) > 3)
+        first = wrong[0]
+        inputs = {name: np.asarray(batch[name])[first : first + 1] for name in self._model.inputs}
         advice = "lower the learning rate, or clip the gradients (optimizer: {clip: {norm: 1}})"
         nodes = [node for node in self._model.nodes.values() if node.kind != "input"]
         tensors = {str(i): node.tensor for i, node in enumerate(nodes)}
