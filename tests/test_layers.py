@@ -190,7 +190,9 @@ def test_dropout_follows_from_the_seed(tmp_path: Path) -> None:
     def drawn() -> list[Any]:
         random.seed(5)
         net = made(tmp_path, "- dropout: 0.5", [64]).keras
-        return [keras().ops.convert_to_numpy(*net(ones, training=True).values()) for _ in "ab"]
+        return [
+            keras().ops.convert_to_numpy(*net({"x0": ones}, training=True).values()) for _ in "ab"
+        ]
 
     (one, two), (again, _) = drawn(), drawn()
     assert (one == again).all() and (one != two).any() and set(np.unique(one)) == {0.0, 2.0}
