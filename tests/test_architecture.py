@@ -47,7 +47,7 @@ LAYERS = {
         "errors", "marks", "arguments", "yaml_marks", "json_marks", "schema", "include",
         "overrides", "scope", "evaluate_text", "devices", "reader",
         "features", "data",
-        "backend", "layers", "model",
+        "backend", "layers", "containers", "model",
         "metrics", "losses", "optimizers", "checkpoint", "log", "assemble", "train", "hooks",
         "session", "export",
         "cli",

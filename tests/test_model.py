@@ -12,7 +12,7 @@ from tiny_kur import kurfile
 from kur.data.supplier import Source
 from kur.errors import KurError
 from kur.layers import reach_of, stride_of
-from kur.model import Model, build
+from kur.model import Model, build, check
 from kur.reader import Kurfile
 
 SOURCES = {"sound": Source((None, 4)), "word": Source((None,), "int32"), "pixel": Source((6,))}
@@ -403,3 +403,31 @@ def test_what_is_wrong_with_a_model(what: str, tmp_path: Path) -> None:
         build(kurfile(tmp_path, text), SOURCES)
     assert str(caught.value).startswith(f"{tmp_path}/k.yml:{message}")
     assert "\n" not in str(caught.value)
+
+
+def test_a_check_goes_on_past_every_error_without_keras(tmp_path: Path) -> None:
+    outline = check(
+        kurfile(
+            tmp_path,
+            dedent(
+                """\
+                model:
+                  - input: pixel
+                  - dense: {sise: 5}
+                    name: first
+                  - for: {range: 2, iterate: [dense: "{{ index + 1 }}", denze: 3]}
+                  - convolution: {size: 3, kernels: no}
+                  - dropout: 2
+                  - dense: 3
+                    name: answer
+                    inputs: first
+                  - dense: 3
+                    inputs: fist
+                """
+            ),
+        )
+    )
+    found = "\n".join(map(str, outline.errors))
+    assert [error.line for error in outline.errors] == [3, 5, 6, 7, 12], found
+    assert "did you mean 'dense'" in str(outline.errors[1])
+    assert outline.inputs == ("pixel",) and "answer" in outline.outputs

@@ -5,12 +5,15 @@ Knows nothing of Kurfiles beyond what `settings.backend` may hold.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import importlib
 import importlib.util
 import logging
 import os
 import re
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from kur.arguments import bind
@@ -20,6 +23,12 @@ BACKENDS = ("torch", "jax", "tensorflow")
 # Kur's own names of 2017. Theano's development ended in 2017; JAX is what took its place.
 _OLD_NAMES = {"keras": "tensorflow", "pytorch": "torch", "theano": "jax"}
 _note = logging.getLogger("kur").warning
+_refused = contextvars.ContextVar("_refused", default=False)
+
+
+class KerasRefusedError(Exception):
+    """Somebody asks for Keras while a Kurfile is only being checked; nobody but the checker sees
+    it."""
 
 
 def _setting(
@@ -73,8 +82,21 @@ def select(setting: object) -> str:
     return name
 
 
+@contextlib.contextmanager
+def without_keras() -> Iterator[None]:
+    """Inside, `keras()` raises KerasRefusedError: what stands before its first use is checked, and
+    Keras, which takes seconds to import, is not loaded."""
+    token = _refused.set(True)
+    try:
+        yield
+    finally:
+        _refused.reset(token)
+
+
 def keras() -> Any:
     """The Keras module, on the backend that `select` chose (torch when nobody chose)."""
+    if _refused.get():
+        raise KerasRefusedError
     if "keras" not in sys.modules:
         select(os.environ.get("KERAS_BACKEND", "torch"))
     # Keras takes seconds to import and binds to its backend then: only when a network is built.

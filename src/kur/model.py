@@ -6,27 +6,33 @@ Knows the Kurfile and the layers; knows nothing of files of data, losses or trai
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from kur.arguments import ArgumentError, bind
-from kur.backend import keras, reason
+from kur.backend import KerasRefusedError, keras, reason, without_keras
+from kur.containers import (
+    COMMON_KEYS,
+    OPERATORS,
+    Apply,
+    Container,
+    For,
+    ForEach,
+    Input,
+    Output,
+    Path,
+    Scope,
+    parse,
+)
 from kur.data.supplier import Source
 from kur.errors import KurfileError, nearest
 from kur.layers import LAYERS, Tensor, TimeStep
-from kur.marks import Mark, MarkedDict
+from kur.marks import Mark
 from kur.reader import Kurfile
-
-COMMON_KEYS = ("name", "tag", "oldest", "inputs", "sink", "freeze", "when")
-OPERATORS = ("input", "output", "for", "for_each", "residual", "parallel")
 
 # Layers that move values and change none: what they give is still what the activation gave.
 _MOVES_ONLY = ("flatten", "reshape", "expand", "squeeze", "transpose", "repeat", "upsample")
-
-Path = tuple[Any, ...]
-Scope = Mapping[str, Any]
-InputType = Literal["float16", "float32", "float64", "uint8", "int32", "int64", "bool"]
 
 
 @dataclass
@@ -63,6 +69,42 @@ class Model:
         return lengths
 
 
+@dataclass(frozen=True)
+class Outline:
+    """What is known of a model without building it: names, and everything that is wrong."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    errors: tuple[KurfileError, ...]
+
+
+class _Unknown:
+    """The tensor of a layer while a model is only checked: its shape is not known."""
+
+    @property
+    def shape(self) -> Any:
+        raise KerasRefusedError
+
+
+def check(kurfile: Kurfile) -> Outline:
+    """Walk the model of `kurfile` without Keras and without data, on past every error.
+
+    Names, kinds, arguments, inputs, loops and templates are checked; shapes are not. What is known
+    of the layers goes into `kurfile.state`, as when the model is built.
+    """
+    errors: list[KurfileError] = []
+    with without_keras():
+        try:
+            builder = _Builder(kurfile, None, errors)
+            builder.containers(kurfile.model, {}, ("model",))
+            outputs = builder.outputs()
+        except KurfileError as error:
+            return Outline((), (), (*errors, error))
+    # A loop meets the same error in each turn.
+    once = {str(error): error for error in errors}
+    return Outline(tuple(builder.inputs), tuple(outputs), tuple(once.values()))
+
+
 def build(kurfile: Kurfile, sources: Mapping[str, Source]) -> Model:
     """Build the model of `kurfile`; `sources` are those of the data, used where the Kurfile does
     not say the shape and type of an input."""
@@ -71,64 +113,18 @@ def build(kurfile: Kurfile, sources: Mapping[str, Source]) -> Model:
     return builder.finish()
 
 
-@dataclass(frozen=True, slots=True)
-class _Container:
-    """A container as it is written: its kind, the value below that, and the common keys."""
-
-    kind: str
-    value: Any
-    common: Mapping[str, Any]
-    mark: Mark
-    scope: Scope
-    path: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Input:
-    """What `input` takes; what is left out comes from the data."""
-
-    name: str | None = None
-    shape: list[int | None] | None = None
-    type: InputType | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _For:
-    """What `for` takes: `iterate` is built for 0, 1, ... range - 1."""
-
-    range: int
-    iterate: list[Any]
-    with_index: str = "index"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _ForEach:
-    """What `for_each` takes: `iterate` is built for each of `items`."""
-
-    items: list[Any]
-    iterate: list[Any]
-    loop_var: str = "item"
-    with_index: str = "index"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Apply:
-    """What `residual` and `parallel` take: the layers inside."""
-
-    apply: list[Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Output:
-    """What `output` takes."""
-
-    name: str | None = None
-
-
 class _Builder:
-    def __init__(self, kurfile: Kurfile, sources: Mapping[str, Source]) -> None:
+    def __init__(
+        self,
+        kurfile: Kurfile,
+        sources: Mapping[str, Source] | None,
+        errors: list[KurfileError] | None = None,
+    ) -> None:
+        """`sources` None: not known. With `errors`, what is wrong is put there, and the walk goes
+        on with the next container."""
         self.kurfile = kurfile
         self.sources = sources
+        self.errors = errors
         self.nodes: dict[str, Node] = {}
         self.inputs: dict[str, Tensor] = {}
         self.last: Node | None = None
@@ -151,20 +147,56 @@ class _Builder:
             message = f"a list of layers expected, each begun by '-', found {items!r}"
             raise self.kurfile.error(None, path, message)
         for i, item in enumerate(items):
-            self._container(self._parse(item, scope, (*path, i)))
+            try:
+                self._container(parse(self.kurfile, item, scope, (*path, i)))
+            except KurfileError as error:
+                if self.errors is None:
+                    raise
+                self.errors.append(error)
+                self._skip(item, (*path, i))
 
-    def finish(self) -> Model:
-        """The Keras model between the inputs and the sinks."""
+    def _skip(self, item: Any, path: Path) -> None:
+        """Stand something unknown where a container was wrong, for those after it."""
+        name = item.get("name") if isinstance(item, dict) else None
+        if isinstance(item, dict) and isinstance(item.get("input"), str):
+            name = item["input"]
+        mark = self.kurfile.mark(path, item)
+        node = Node(str(name), "unknown", _Unknown(), mark)
+        if isinstance(name, str):
+            self.nodes.setdefault(name, node)
+        if self.last is not None and not (isinstance(item, dict) and "inputs" in item):
+            self.last.consumed = True
+        self.last = node
+
+    def _tensor(self, make: Callable[[], Tensor]) -> Tensor:
+        """What `make` gives; something unknown where Keras may not be asked."""
+        try:
+            return make()
+        except KerasRefusedError:
+            return _Unknown()
+
+    def outputs(self) -> dict[str, Node]:
+        """The containers that are outputs; an input that nothing takes is an error."""
         for name in self.inputs:
             if not self.nodes[name].consumed:
-                raise self.nodes[name].mark.error(f"no layer takes the input {name!r}", ("model",))
+                error = self.nodes[name].mark.error(
+                    f"no layer takes the input {name!r}", ("model",)
+                )
+                if self.errors is None:
+                    raise error
+                self.errors.append(error)
         outputs = {
             node.name: node
             for node in self.nodes.values()
             if node.kind != "input" and (node.sink or not node.consumed)
         }
-        if not outputs:
+        if not outputs and not self.errors:
             raise self.kurfile.error(None, ("model",), "the model has no output")
+        return outputs
+
+    def finish(self) -> Model:
+        """The Keras model between the inputs and the sinks."""
+        outputs = self.outputs()
         try:
             model = keras().Model(
                 inputs=self.inputs, outputs={name: node.tensor for name, node in outputs.items()}
@@ -176,35 +208,18 @@ class _Builder:
                 one.trainable = False
         return Model(model, tuple(self.inputs), tuple(outputs), self.nodes)
 
-    def _parse(self, item: Any, scope: Scope, path: Path) -> _Container:
-        known = [*LAYERS, *OPERATORS, *self.kurfile.templates]
-        mark = self.kurfile.mark(path, item)
-        if isinstance(item, str):
-            item = MarkedDict({item: None}, mark)
-        if not isinstance(item, dict):
-            message = f"a layer is a mapping such as 'dense: 10', found {item!r}"
-            raise mark.error(message, path)
-        kinds = [key for key in item if key not in COMMON_KEYS]
-        if len(kinds) != 1:
-            found = ", ".join(map(repr, kinds)) or "none"
-            hint = "; are its arguments indented below it?" if kinds and kinds[0] in known else ""
-            raise mark.error(f"one layer type expected, found {found}{hint}", path)
-        kind = str(kinds[0])
-        if kind not in known:
-            message = f"unknown layer {kind!r}{nearest(kind, known)}; known: {', '.join(known)}"
-            raise mark.error(message, (*path, kind))
-        common = {
-            key: self.kurfile.evaluate(item[key], scope, (*path, key))
-            for key in COMMON_KEYS
-            if item.get(key) is not None
-        }
-        return _Container(kind, item[kinds[0]], common, mark, scope, path)
-
-    def _container(self, c: _Container) -> None:
+    def _container(self, c: Container) -> None:
         if not c.common.get("when", True):
             return
         was_freezing = self.freezing
         self.freezing = bool(c.common.get("freeze", was_freezing))
+        try:
+            self._built(c)
+        finally:
+            self.freezing = was_freezing
+        self._tag(c)
+
+    def _built(self, c: Container) -> None:
         if "inputs" in c.common:
             self._take_inputs(c)
         build = {
@@ -216,13 +231,11 @@ class _Builder:
             "parallel": self._parallel,
         }.get(c.kind, self._template if c.kind in self.kurfile.templates else self._layer)
         build(c)
-        self.freezing = was_freezing
-        self._tag(c)
 
-    def _error(self, c: _Container, message: str, *inside: Any) -> KurfileError:
+    def _error(self, c: Container, message: str, *inside: Any) -> KurfileError:
         return self.kurfile.error(None, (*c.path, *inside), message)
 
-    def _bind(self, c: _Container, kind: type, value: Any, shorthand: str | None = None) -> Any:
+    def _bind(self, c: Container, kind: type, value: Any, shorthand: str | None = None) -> Any:
         """The arguments of an operator as its dataclass."""
         try:
             return kind(**bind(kind, value, what=repr(c.kind), shorthand=shorthand))
@@ -230,7 +243,7 @@ class _Builder:
             inside = (c.kind, error.key) if error.key else (c.kind,)
             raise self._error(c, str(error), *inside) from None
 
-    def _name(self, c: _Container, given: object = None) -> str:
+    def _name(self, c: Container, given: object = None) -> str:
         """The container's own name or the next automatic one, which nobody else has."""
         name = c.common.get("name", given)
         if name is None:
@@ -251,7 +264,7 @@ class _Builder:
         self.layers.add(safe)
         return safe
 
-    def _take_inputs(self, c: _Container) -> None:
+    def _take_inputs(self, c: Container) -> None:
         given = c.common["inputs"]
         names = given if isinstance(given, list | tuple) else [given]
         for name in names:
@@ -269,7 +282,7 @@ class _Builder:
             tensors = [node.tensor for node in chosen]
             self.last = Node("", "group", tensors, c.mark, longest.steps)
 
-    def _before(self, c: _Container, several: bool = False) -> Node:
+    def _before(self, c: Container, several: bool = False) -> Node:
         """The container that `c` stands on."""
         if self.last is None:
             raise self._error(c, "no input before this layer; begin with 'input: NAME'")
@@ -279,7 +292,7 @@ class _Builder:
             raise self._error(c, message, "inputs")
         return self.last
 
-    def _remember(self, node: Node, c: _Container) -> None:
+    def _remember(self, node: Node, c: Container) -> None:
         node.sink = bool(c.common.get("sink"))
         self.nodes[node.name] = node
         self.state["layers"].append(node.name)
@@ -287,7 +300,7 @@ class _Builder:
             self.frozen.append(node.layer)
         self.last = node
 
-    def _tag(self, c: _Container) -> None:
+    def _tag(self, c: Container) -> None:
         """`tag` is the last layer that has it, `oldest` the first."""
         for key in ("tag", "oldest"):
             tags = c.common.get(key, [])
@@ -297,28 +310,28 @@ class _Builder:
                 else:
                     self.state["oldest"].setdefault(tag, self._before(c).name)
 
-    def _input(self, c: _Container) -> None:
+    def _input(self, c: Container) -> None:
         value = self.kurfile.evaluate(c.value, c.scope, (*c.path, "input"))
-        given = self._bind(c, _Input, value, "name")
+        given = self._bind(c, Input, value, "name")
         name = c.common.get("name", given.name)
         if name is None:
             raise self._error(c, "an input needs a name: 'input: NAME'")
         name = self._name(c, name)
-        source = self.sources.get(name)
-        if given.shape is None and source is None:
+        source = self.sources.get(name) if self.sources is not None else None
+        if given.shape is None and source is None and self.sources is not None:
             known = list(self.sources)
             message = f"the data has no source named {name!r}{nearest(name, known)} and no 'shape' "
             message += f"is given; sources: {', '.join(known) or 'none'}"
             raise self._error(c, message, "input")
         shape = self._shape(c, given.shape, source)
         kind = given.type or (source.type if source else "float32")
-        tensor = keras().Input(shape, name=name, dtype=kind)
+        tensor = self._tensor(lambda: keras().Input(shape, name=name, dtype=kind))
         self.inputs[name] = tensor
         self.layers.add(name)
         self._remember(Node(name, "input", tensor, c.mark), c)
 
     def _shape(
-        self, c: _Container, given: list[int | None] | None, source: Source | None
+        self, c: Container, given: list[int | None] | None, source: Source | None
     ) -> tuple[int | None, ...]:
         """The shape that is written, with what it leaves open taken from the data."""
         if source is None or given is None:
@@ -333,9 +346,9 @@ class _Builder:
         pairs = zip(given, source.shape, strict=True)
         return tuple(other if one is None else one for one, other in pairs)
 
-    def _output(self, c: _Container) -> None:
+    def _output(self, c: Container) -> None:
         value = self.kurfile.evaluate(c.value, c.scope, (*c.path, "output"))
-        given = self._bind(c, _Output, value, "name")
+        given = self._bind(c, Output, value, "name")
         name = self._name(c, given.name)
         before = self._before(c)
         before.consumed = True
@@ -344,7 +357,7 @@ class _Builder:
         self._remember(node, c)
         node.sink = True
 
-    def _layer(self, c: _Container) -> None:
+    def _layer(self, c: Container) -> None:
         spec = LAYERS[c.kind]
         before = self._before(c, several=spec.merges)
         name = self._name(c)
@@ -357,7 +370,7 @@ class _Builder:
         layer = self._layer_name(name)
         try:
             arguments = bind(spec.build, value, what=repr(c.kind), shorthand=spec.shorthand)
-            tensor = spec.build(before.tensor, layer, **arguments)
+            tensor = self._tensor(lambda: spec.build(before.tensor, layer, **arguments))
         except ArgumentError as error:
             inside = (c.kind, error.key) if error.key else (c.kind,)
             raise self._error(c, str(error), *inside) from None
@@ -373,7 +386,7 @@ class _Builder:
             node.activation = before.activation
         self._remember(node, c)
 
-    def _loop(self, c: _Container) -> None:
+    def _loop(self, c: Container) -> None:
         value, path = c.value, (*c.path, c.kind)
         if isinstance(value, dict):
             # The layers inside wait for the loop's variables.
@@ -382,8 +395,8 @@ class _Builder:
                 for key, one in value.items()
             }
         before = set(self.nodes)
-        loop = self._bind(c, _For if c.kind == "for" else _ForEach, value)
-        if isinstance(loop, _For):
+        loop = self._bind(c, For if c.kind == "for" else ForEach, value)
+        if isinstance(loop, For):
             if loop.range < 0:
                 message = f"a whole number from 0 on expected, found {loop.range}"
                 raise self._error(c, message, c.kind, "range")
@@ -394,7 +407,7 @@ class _Builder:
             self.containers(loop.iterate, {**c.scope, **variables}, (*path, "iterate"))
         self._name_last(c, before)
 
-    def _template(self, c: _Container) -> None:
+    def _template(self, c: Container) -> None:
         if c.kind in self.open_templates:
             way = " -> ".join([*self.open_templates, c.kind])
             raise self._error(c, f"the template {c.kind!r} uses itself: {way}")
@@ -404,11 +417,13 @@ class _Builder:
             inner.update(arguments)
         before = set(self.nodes)
         self.open_templates.append(c.kind)
-        self.containers(self.kurfile.templates[c.kind], inner, ("templates", c.kind))
-        self.open_templates.pop()
+        try:
+            self.containers(self.kurfile.templates[c.kind], inner, ("templates", c.kind))
+        finally:
+            self.open_templates.pop()
         self._name_last(c, before)
 
-    def _name_last(self, c: _Container, before: set[str]) -> None:
+    def _name_last(self, c: Container, before: set[str]) -> None:
         """The name and sink of a group belong to its last layer."""
         last = self.last
         if last is None or last.name in before or last.kind == "group":
@@ -420,27 +435,39 @@ class _Builder:
             self.state["layers"] = [name if one == old else one for one in self.state["layers"]]
             last.name = name
 
-    def _inside(self, c: _Container) -> tuple[list[Any], Path]:
+    def _inside(self, c: Container) -> tuple[list[Any], Path]:
         """The layers inside `residual` or `parallel`, given alone or under `apply`."""
         path = (*c.path, c.kind)
         if isinstance(c.value, dict):
             path = (*path, "apply")
-        return self._bind(c, _Apply, c.value, "apply").apply, path
+        return self._bind(c, Apply, c.value, "apply").apply, path
 
-    def _parallel(self, c: _Container) -> None:
+    def _parallel(self, c: Container) -> None:
         # The layers that may stand here work on each time step alone as they are.
         inner, path = self._inside(c)
         before, was_by_step = set(self.nodes), self.by_step
         self.by_step = True
-        self.containers(inner, c.scope, path)
-        self.by_step = was_by_step
+        try:
+            self.containers(inner, c.scope, path)
+        finally:
+            self.by_step = was_by_step
         self._name_last(c, before)
 
-    def _residual(self, c: _Container) -> None:
+    def _residual(self, c: Container) -> None:
         inner, path = self._inside(c)
         start = self._before(c)
         self.containers(inner, c.scope, path)
         end = self._before(c)
+        if start is end:
+            raise self._error(c, "no layers inside", c.kind)
+        name = self._name(c)
+        layer = self._layer_name(name)
+        tensor = self._tensor(lambda: self._sum(c, start, end, layer))
+        start.consumed = end.consumed = True
+        self._remember(Node(name, "residual", tensor, c.mark, end.steps, layer), c)
+
+    def _sum(self, c: Container, start: Node, end: Node, layer: str) -> Tensor:
+        """Start and end of a residual, added; they must be alike."""
         shapes = [tuple(node.tensor.shape[1:]) for node in (start, end)]
         added = end.steps[len(start.steps) :]
         open_length = None in shapes[0][:1]
@@ -450,19 +477,17 @@ class _Builder:
                 what = "change the number of time steps"
             message = f"the layers inside {what}; a residual must keep the shape"
             raise self._error(c, f"{message} ({_origin(start)})", c.kind)
-        if start is end:
-            raise self._error(c, "no layers inside", c.kind)
-        name = self._name(c)
-        layer = self._layer_name(name)
-        tensor = keras().layers.Add(name=layer)([start.tensor, end.tensor])
-        start.consumed = end.consumed = True
-        self._remember(Node(name, "residual", tensor, c.mark, end.steps, layer), c)
+        return keras().layers.Add(name=layer)([start.tensor, end.tensor])
 
 
 def _origin(node: Node) -> str:
     """Where the input of a layer that does not fit comes from, and its shape."""
+    if node.kind == "group" and isinstance(node.tensor[0], _Unknown):
+        return f"it has {len(node.tensor)} inputs"
     if node.kind == "group":
         shapes = ", ".join(str(tuple(tensor.shape[1:])) for tensor in node.tensor)
         return f"its inputs have the shapes {shapes}"
+    if isinstance(node.tensor, _Unknown):
+        return f"its input is {node.name!r} of line {node.mark.line}"
     shape = tuple(node.tensor.shape[1:])
     return f"its input, {node.name!r} of line {node.mark.line}, has the shape {shape}"

@@ -1,0 +1,106 @@
+"""One container of the `model` section as it is written: its kind, its value, the common keys.
+
+Also what the operators (loops, inputs, outputs, groups) take. Knows the names of layers; knows
+nothing of tensors or of how containers follow each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kur.errors import nearest
+from kur.layers import LAYERS
+from kur.marks import Mark, MarkedDict
+from kur.reader import Kurfile
+
+COMMON_KEYS = ("name", "tag", "oldest", "inputs", "sink", "freeze", "when")
+OPERATORS = ("input", "output", "for", "for_each", "residual", "parallel")
+
+Path = tuple[Any, ...]
+Scope = Mapping[str, Any]
+InputType = Literal["float16", "float32", "float64", "uint8", "int32", "int64", "bool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container as it is written: its kind, the value below that, and the common keys."""
+
+    kind: str
+    value: Any
+    common: Mapping[str, Any]
+    mark: Mark
+    scope: Scope
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """What `input` takes; what is left out comes from the data."""
+
+    name: str | None = None
+    shape: list[int | None] | None = None
+    type: InputType | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class For:
+    """What `for` takes: `iterate` is built for 0, 1, ... range - 1."""
+
+    range: int
+    iterate: list[Any]
+    with_index: str = "index"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForEach:
+    """What `for_each` takes: `iterate` is built for each of `items`."""
+
+    items: list[Any]
+    iterate: list[Any]
+    loop_var: str = "item"
+    with_index: str = "index"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Apply:
+    """What `residual` and `parallel` take: the layers inside."""
+
+    apply: list[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What `output` takes."""
+
+    name: str | None = None
+
+
+def parse(kurfile: Kurfile, item: Any, scope: Scope, path: Path) -> Container:
+    """The container `item` that stands at `path`, its common keys evaluated.
+
+    Raises KurfileError for what is no container, and for a kind that nobody knows.
+    """
+    known = [*LAYERS, *OPERATORS, *kurfile.templates]
+    mark = kurfile.mark(path, item)
+    if isinstance(item, str):
+        item = MarkedDict({item: None}, mark)
+    if not isinstance(item, dict):
+        message = f"a layer is a mapping such as 'dense: 10', found {item!r}"
+        raise mark.error(message, path)
+    kinds = [key for key in item if key not in COMMON_KEYS]
+    if len(kinds) != 1:
+        found = ", ".join(map(repr, kinds)) or "none"
+        hint = "; are its arguments indented below it?" if kinds and kinds[0] in known else ""
+        raise mark.error(f"one layer type expected, found {found}{hint}", path)
+    kind = str(kinds[0])
+    if kind not in known:
+        message = f"unknown layer {kind!r}{nearest(kind, known)}; known: {', '.join(known)}"
+        raise mark.error(message, (*path, kind))
+    common = {
+        key: kurfile.evaluate(item[key], scope, (*path, key))
+        for key in COMMON_KEYS
+        if item.get(key) is not None
+    }
+    return Container(kind, item[kinds[0]], common, mark, scope, path)
