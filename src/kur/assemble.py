@@ -14,6 +14,9 @@ from kur.arguments import ArgumentError, bind
 from kur.backend import keras, select
 
 # Imported for what they register: each supplier is a file of its own.
+from kur.data import cifar as _cifar
+from kur.data import mnist as _mnist
+from kur.data import npz as _npz
 from kur.data import speech as _speech
 from kur.data import tokens as _tokens
 from kur.data.provider import Provider, ProviderOptions
@@ -25,7 +28,7 @@ from kur.model import Model, build
 from kur.reader import Kurfile
 from kur.schema import Run, Train, read_run, read_train
 
-REGISTERED = (_speech, _tokens)
+REGISTERED = (_cifar, _mnist, _npz, _speech, _tokens)
 DEFAULT_SEED = 0
 DEFAULT_PRECISION = "float32"
 Path = tuple[Any, ...]

@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     logging.basicConfig(format="kur: %(message)s", level=logging.WARNING)
+    logging.getLogger("kur.data").setLevel(logging.INFO)  # downloads tell how far they are
     try:
         return int(given.run(given) or 0)
     except KurError as error:

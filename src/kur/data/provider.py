@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kur.arguments import ArgumentError
-from kur.data.supplier import Draw, Sample, Source, Supplier
+from kur.data.supplier import BatchSupplier, Draw, Source, Supplier
 from kur.errors import KurError, nearest
 
 Batch = dict[str, Any]
@@ -155,17 +155,16 @@ class Provider:
         return batches
 
     def _batch(self, indices: NDArray[np.int64], draw: Draw) -> Batch:
-        samples: list[Sample] = []
-        for index in indices:
-            merged: dict[str, Any] = {}
-            for one in self._suppliers:
-                merged.update(one.sample(int(index), draw))
-            samples.append(merged)
         batch: Batch = {SAMPLE: [self._suppliers[0].name(int(index)) for index in indices]}
-        for name in samples[0]:
-            values = [one[name] for one in samples]
-            source = self._sources.get(name)
-            batch[name] = values if source is None else self._stack(values, source)
+        for one in self._suppliers:
+            if isinstance(one, BatchSupplier):
+                batch.update(one.batch(indices, draw))
+                continue
+            samples = [one.sample(int(index), draw) for index in indices]
+            for name in samples[0]:
+                values = [sample[name] for sample in samples]
+                source = self._sources.get(name)
+                batch[name] = values if source is None else self._stack(values, source)
         return batch
 
     def _stack(self, values: list[Any], source: Source) -> NDArray[Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,14 +64,24 @@ class Supplier(Protocol):
         """What an exported network must carry to be fed the same way (features, vocabulary)."""
 
 
+@runtime_checkable
+class BatchSupplier(Supplier, Protocol):
+    """A supplier that makes a batch at once, which for arrays is much faster than one by one."""
+
+    def batch(self, indices: NDArray[np.int64], draw: Draw) -> Mapping[str, Any]:
+        """The samples `indices`: of each numeric source an array (samples, ...), of what else there
+        is a list."""
+
+
 SUPPLIERS: dict[str, Callable[..., Supplier]] = {}
 
 
 def supplier(name: str) -> Callable[[type], type]:
     """Register a class as the supplier `name`; its keyword parameters are its options.
 
-    Two of them are given by the program if the class takes them: `base`, the folder that relative
-    paths start from, and `known`, which gives the vocabularies of the training data by source.
+    Some are given by the program if the class takes them: `base`, the folder that relative paths
+    start from; `known`, which gives the vocabularies of the training data by source; and
+    `settings_seed`, the Kurfile's seed.
     """
 
     def register(kind: type) -> type:
