@@ -295,6 +295,30 @@ def test_numbers_print_as_they_are_written_inside_their_section(tmp_path: Path) 
     assert type(result["version"]) is float and type(result["again"]) is float
 
 
+def test_numbers_written_as_texts_are_texts_inside_their_section(tmp_path: Path) -> None:
+    result = evaluated(
+        tmp_path,
+        "  v: '1.10'\n  year: '2017'\n"
+        "  a: '{{ v + \"-x\" }}'\n  b: '{{ \"x-\" + v }}'\n  c: '{{ v == \"1.10\" }}'\n"
+        "  d: '{{ v != \"1.10\" or v == 1.1 }}'\n  e: '{{ v.split(\".\") }}'\n"
+        "  f: '{{ v|length + year|length }}'\n  g: '{{ v[0] ~ (\".\" in v) }}'\n"
+        "  h: '{{ v + 1 }}'\n  i: '{{ year|basename }}'\n  j: '{{ {1.1: 2}[v] }}'\n",
+    )
+    del result["v"], result["year"]
+    assert result == {
+        "a": "1.10-x",
+        "b": "x-1.10",
+        "c": True,
+        "d": True,
+        "e": [1, 10],
+        "f": 8,
+        "g": "1True",
+        "h": 2.1,
+        "i": 2017,
+        "j": 2,
+    }
+
+
 def test_a_section_sees_itself_and_those_before(tmp_path: Path) -> None:
     path = tmp_path / "net.yml"
     path.write_text(

@@ -135,6 +135,18 @@ def test_kur_dump(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert raw["train"]["data"][0]["speech_recognition"]["vocab"] == "{{ letters }}"
 
 
+def test_kur_dump_of_a_loss_that_speaks_of_layers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kurfile(
+        tmp_path,
+        "model: [input: x, {dense: 2, tag: last, name: y}, {dense: 2, inputs: x}]\n"
+        "loss: [{target: '{{ tags.last }}', name: ctc}, '{{ layers }}']\n",
+    )
+    dumped = json.loads(said(capsys, "dump", tmp_path / "k.yml")[1])
+    assert dumped["loss"] == [{"target": "y", "name": "ctc"}, ["x", "y", "..dense.0"]]
+
+
 def test_overrides_reach_the_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kurfile(tmp_path, POINTS)
     once = ["train", tmp_path / "k.yml", "-s", "train.stop_when.epochs=1"]

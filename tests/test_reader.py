@@ -285,6 +285,48 @@ def test_dump_of_what_json_has_no_words_for(tmp_path: Path) -> None:
     assert json.loads(made.dump())["settings"] == {"a": [1, 2], "b": "b'x'", "c": "(1+2j)"}
 
 
+@pytest.mark.parametrize("name", ["speech", "scopes"])
+def test_dump_is_what_kur_printed_in_2017(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(HERE / "golden")
+    made = Kurfile(f"{name}.yml")
+    made.parse()
+    assert made.dump() + "\n" == Path(f"{name}.json").read_text("utf-8")
+
+
+def test_dump_sorts_keys_as_what_they_are(tmp_path: Path) -> None:
+    text = "settings: {a: {10: x, 9: y}, b: {1.5: x, .inf: y}, c: {10: x, b: y, no: z}}\nmodel: [i]"
+    settings = json.loads(kurfile(tmp_path, text).dump())["settings"]
+    keys = [list(settings[name]) for name in "abc"]
+    assert keys == [["9", "10"], ["1.5", "Infinity"], ["10", "b", "false"]]
+
+
+def test_the_filename_is_as_it_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.yml").write_text("settings: {a: '{{ filename|dirname }}'}\nmodel: [i]\n")
+    made = Kurfile("./net.yml")
+    made.parse()
+    assert made.section("settings") == {"a": "."}
+
+
+def test_with_a_list_for_errors_all_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "net.yml"
+    path.write_text(
+        "include: [none.yml, {source: base.yml, method: blent}]\n"
+        "settings: {a: '{{ x }}', b: ['{{ a }}', 3, '{{ 1 + }}']}\n"
+        "train: [1]\n"
+        "trian: {}\n"
+        "evaluation: {c: '{{ 5 }}', d: '{{ b[1] }}'}\n"
+        "model: [input: i]\n"
+    )
+    (tmp_path / "base.yml").write_text("settings: {a: 3, c: 4}\n")
+    made, errors = Kurfile(path), []
+    made.parse(errors)
+    assert [error.line for error in errors] == [1, 1, 4, 3, 2, 2]
+    assert made.section("settings") == {"a": "{{ x }}", "b": ["{{ a }}", 3, "{{ 1 + }}"], "c": 4}
+    assert made.section("evaluate") == {"c": 5, "d": 3} and made.section("train") == {}
+    assert made.unevaluated == [("settings", "a"), ("settings", "b", 0), ("settings", "b", 2)]
+
+
 def test_overrides(tmp_path: Path) -> None:
     made = kurfile(
         tmp_path,

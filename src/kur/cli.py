@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         ("export", _export, "write the network for others to run"),
     ):
         command = made[name] = commands.add_parser(name, help=about, description=about)
-        command.add_argument("kurfile", type=Path, help="the Kurfile (.yml, .yaml or .json)")
+        command.add_argument("kurfile", help="the Kurfile (.yml, .yaml or .json)")
         command.add_argument(
             "-s",
             "--set",
@@ -191,7 +191,14 @@ def _build(given: argparse.Namespace) -> None:
 
 
 def _dump(given: argparse.Namespace) -> None:
-    print(_kurfile(given).dump(pre_parse=given.pre_parse))
+    kurfile = _kurfile(given)
+    if kurfile.waits_for_model and not given.pre_parse:
+        # Knows layers and numpy, which few Kurfiles need here.
+        from kur.model import check
+
+        for error in check(kurfile).errors:
+            raise error
+    print(kurfile.dump(pre_parse=given.pre_parse))
 
 
 def _data(given: argparse.Namespace) -> None:

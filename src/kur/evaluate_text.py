@@ -263,14 +263,19 @@ def _environment(functions: Mapping[str, Callable[..., object]]) -> _Sandbox:
     environment.globals.pop("lipsum")  # text without end, and of no use in a Kurfile
     environment.globals.update(functions)
     environment.filters.update(
-        basename=os.path.basename,
-        dirname=os.path.dirname,
-        splitext=os.path.splitext,
+        basename=_of_text(os.path.basename),
+        dirname=_of_text(os.path.dirname),
+        splitext=_of_text(os.path.splitext),
         combine=_combine,
         as_dict=_as_dict,
         ternary=_ternary,
     )
     return environment
+
+
+def _of_text(function: Callable[[str], object]) -> Callable[[object], object]:
+    """A filter for paths, which may look like numbers: `2017`."""
+    return lambda value: function(value if isinstance(value, str) else str(value))
 
 
 def _combine(value: Mapping[Any, Any], new: Mapping[Any, Any] | None = None) -> dict[Any, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,27 @@ from kur.schema import SECTIONS, names_of
 METHODS = ("blend", "merge", "concat")
 SUFFIXES = (".yml", ".yaml", ".json")
 _INCLUDE_KEYS = ("source", "method")
+# Told of an error: raises it, or notes it so that reading goes on with the next include.
+Report = Callable[[KurfileError], None]
 
 
-def read_tree(path: str | Path) -> MarkedDict:
+def refuse(error: KurfileError) -> None:
+    """The report that ends the reading: raises `error`."""
+    raise error
+
+
+def read_tree(path: str | Path, report: Report = refuse) -> MarkedDict:
     """The Kurfile at `path` with its includes merged into it and `include` gone.
 
     Raises KurfileError for a file that is missing, unreadable or not a dictionary of sections,
-    for a section under two names, and for files that include each other in a circle.
+    for a section under two names, and for files that include each other in a circle. `report` is
+    told of what is wrong with an include instead.
     """
     file = expanded(str(path))
     if not Path(file).is_file():
         what = "is a folder" if Path(file).is_dir() else "no such file"
         raise KurfileError(f"{what}; expected a Kurfile ({', '.join(SUFFIXES)})", file=file)
-    return _Tree().read(file, [])
+    return _Tree(report).read(file, [])
 
 
 def read_file(file: str) -> Any:
@@ -53,11 +61,8 @@ def read_file(file: str) -> Any:
 
 def expanded(path: str) -> str:
     """`path` with `~` and `$VARIABLES` filled in."""
-    filled = Path(os.path.expandvars(path))
-    try:
-        return str(filled.expanduser())
-    except RuntimeError:  # no such user: then it is a file whose name begins with '~'
-        return str(filled)
+    # pathlib would turn './net.yml' into 'net.yml', and templates may ask for the folder.
+    return os.path.expanduser(os.path.expandvars(path))  # noqa: PTH111
 
 
 def combine(included: Any, own: Any, method: str) -> Any:
@@ -91,7 +96,8 @@ def combine(included: Any, own: Any, method: str) -> Any:
 class _Tree:
     """One reading: remembers which files are already merged, so that each counts once."""
 
-    def __init__(self) -> None:
+    def __init__(self, report: Report) -> None:
+        self._report = report
         self._merged: set[tuple[int, int]] = set()
 
     def read(self, file: str, chain: list[str]) -> MarkedDict:
@@ -108,9 +114,13 @@ class _Tree:
         mark = data.at("include")
         includes = data.pop("include", None)
         data.marks.pop("include", None)
-        for source, method, source_mark, path in _sources(includes, mark):
+        for source, method, source_mark, path in _sources(includes, mark, self._report):
             for name in self._files(source, file, [*chain, file], source_mark, path):
-                other = self.read(name, [*chain, file])
+                try:
+                    other = self.read(name, [*chain, file])
+                except KurfileError as error:
+                    self._report(error)
+                    continue
                 data = combine(_renamed(other, data), data, method)
         assert isinstance(data, MarkedDict)
         return data
@@ -128,19 +138,22 @@ class _Tree:
         found = [str(folder / name) for name in names if (folder / name).is_file()]
         if not found:
             what = "matches no file" if is_pattern else "no such file"
-            raise mark.error(f"{source!r}: {what} (looked for {folder / pattern})", path)
+            self._report(mark.error(f"{source!r}: {what} (looked for {folder / pattern})", path))
         for name in found:
             on_the_way = [_identity(one) for one in chain]
             if _identity(name) in on_the_way:
                 if is_pattern:
                     continue  # `include: "*.yml"` matches the file that says so
                 way = " -> ".join([*chain[on_the_way.index(_identity(name)) :], name])
-                raise mark.error(f"files include each other in a circle: {way}", path)
+                self._report(mark.error(f"files include each other in a circle: {way}", path))
+                continue
             if _identity(name) not in self._merged:
                 yield name
 
 
-def _sources(includes: Any, mark: Mark) -> Iterator[tuple[str, str, Mark, tuple[object, ...]]]:
+def _sources(
+    includes: Any, mark: Mark, report: Report
+) -> Iterator[tuple[str, str, Mark, tuple[object, ...]]]:
     """What an `include` section asks for: (source, method, where it stands, path)."""
     if includes is None:
         return
@@ -150,26 +163,28 @@ def _sources(includes: Any, mark: Mark) -> Iterator[tuple[str, str, Mark, tuple[
         method = "blend"
         here, given = entries.at(i), entry
         if isinstance(entry, MarkedDict):
-            method = _method(entry, path)
+            method = _method(entry, path, report)
             here, given = entry.at("source"), entry.get("source")
             path = (*path, "source")
         for source in given if isinstance(given, MarkedList) else [given]:
             if not isinstance(source, str) or not source:
                 message = f"found {source!r}; accepted: a file name, or {{source, method}}"
-                raise here.error(message, path)
+                report(here.error(message, path))
+                continue
             yield source, method, here, path
 
 
-def _method(entry: MarkedDict, path: tuple[object, ...]) -> str:
+def _method(entry: MarkedDict, path: tuple[object, ...], report: Report) -> str:
     for key in entry:
         if key not in _INCLUDE_KEYS:
             known = f"accepted: {', '.join(_INCLUDE_KEYS)}"
             message = f"unknown key {key!r}{nearest(key, _INCLUDE_KEYS)}; {known}"
-            raise entry.at(key).error(message, (*path, key))
+            report(entry.at(key).error(message, (*path, key)))
     method = entry.get("method") or "blend"
     if method not in METHODS:
         hint = f"{nearest(method, METHODS)}; accepted: {', '.join(METHODS)}"
-        raise entry.at("method").error(f"unknown method {method!r}{hint}", (*path, "method"))
+        report(entry.at("method").error(f"unknown method {method!r}{hint}", (*path, "method")))
+        return "blend"
     return str(method)
 
 

@@ -28,13 +28,17 @@ _LAZY = ("templates", "model")
 _ENGINE_NAMES = {"tags", "oldest", "layers"}
 
 
-def read(path: str | Path, overrides: Mapping[str, str] | None = None) -> MarkedDict:
+def read(
+    path: str | Path,
+    overrides: Mapping[str, str] | None = None,
+    report: include.Report = include.refuse,
+) -> MarkedDict:
     """The Kurfile at `path` with includes and `overrides` merged in, and nothing evaluated.
 
     `overrides` has dotted paths and texts: {"train.optimizer.learning_rate": "1e-4"}. Raises
-    KurfileError with file and line.
+    KurfileError with file and line; `report` is told of wrong includes instead.
     """
-    return command_line.apply(include.read_tree(path), overrides or {})
+    return command_line.apply(include.read_tree(path, report), overrides or {})
 
 
 class Kurfile:
@@ -42,6 +46,7 @@ class Kurfile:
 
     path: the file. raw: what was read. data: the sections evaluated, under both of their names.
     state: the names that building the model makes known to templates (`tags`, `oldest`, `layers`).
+    unevaluated: where texts stand that could not be evaluated, if `parse` was told to go on.
     """
 
     def __init__(
@@ -51,9 +56,12 @@ class Kurfile:
         plugins: Iterable[str] | None = None,
     ) -> None:
         """Nothing is read yet. `plugins` names the sections that plugins add to the language."""
-        self.path = Path(include.expanded(str(path)))
+        self._filename = include.expanded(str(path))
+        self.path = Path(self._filename)
         self.raw = MarkedDict({}, Mark(str(self.path), 1))
         self.state: dict[str, Any] = {"tags": {}, "oldest": {}, "layers": []}
+        self.unevaluated: list[tuple[object, ...]] = []
+        self._errors: list[KurfileError] | None = None
         self._overrides = dict(overrides or {})
         self._plugins = tuple(plugins or ())
         self._data = MarkedDict({}, self.raw.mark)
@@ -68,17 +76,19 @@ class Kurfile:
             }
         )
 
-    def parse(self) -> None:
+    def parse(self, errors: list[KurfileError] | None = None) -> None:
         """Read the files and evaluate every section but `model` and `templates`.
 
         A `loss` that speaks of `tags`, `oldest` or `layers` waits until it is asked for. Raises
-        KurfileError for the first thing that is wrong.
+        KurfileError for the first thing that is wrong; with `errors`, everything that is wrong is
+        put there, sections that cannot be used are left out and texts stay as they are written.
         """
-        self.raw = read(self.path, self._overrides)
+        self._errors, self.unevaluated = errors, []
+        self.raw = read(self._filename, self._overrides, self._report)
         self._check_sections()
         self._data = self.raw.copy()
         self._names = {
-            "filename": str(self.path),
+            "filename": self._filename,
             "raw": copy.deepcopy(self.raw),
             "parsed": self._data,
             "host": socket.gethostname(),
@@ -102,6 +112,11 @@ class Kurfile:
         if self.state["layers"]:
             self._finish_waiting()
         return self._data
+
+    @property
+    def waits_for_model(self) -> bool:
+        """Whether the loss speaks of the model's layers, and nothing is known of those yet."""
+        return bool(self._waiting) and not self.state["layers"]
 
     def section(self, name: str) -> Any:
         """The evaluated section (either of its names), an empty dictionary if absent or empty.
@@ -159,7 +174,16 @@ class Kurfile:
     def dump(self, pre_parse: bool = False) -> str:
         """The sections as JSON, sorted and indented by four; as they are written on `pre_parse`."""
         data = self.raw if pre_parse else self.data
-        return json.dumps(_plain(data), sort_keys=True, indent=4)
+        return json.dumps(_plain(data), indent=4)
+
+    def _report(self, error: KurfileError, path: tuple[object, ...] | None = None) -> None:
+        """Raise an error, or note it (and where a text stays unevaluated for it) and go on."""
+        if self._errors is None:
+            raise error
+        if str(error) not in map(str, self._errors):
+            self._errors.append(error)
+        if path is not None:
+            self.unevaluated.append((canonical(str(path[0])), *path[1:]))
 
     def _finish_waiting(self) -> None:
         for section in self._waiting[:]:
@@ -176,7 +200,8 @@ class Kurfile:
         for name in self.raw:
             if name not in known:
                 message = f"unknown section {name!r}{nearest(name, known)}"
-                raise self.raw.at(name).error(f"{message}; accepted: {', '.join(known)}", (name,))
+                message += f"; accepted: {', '.join(known)}"
+                self._report(self.raw.at(name).error(message, (name,)))
         for section in SECTIONS:
             name = self._name(section)
             if name is None:
@@ -188,10 +213,11 @@ class Kurfile:
             if isinstance(value, str) and section not in _LAZY:
                 continue  # a template may still give a dictionary or a list
             if not isinstance(value, kind):
-                raise mark.error(_wrong_kind(section, value), (name,))
-        if not self.raw.get("model"):
+                self._report(mark.error(_wrong_kind(section, value), (name,)))
+                self.raw[name] = None
+        if not self.raw.get("model") and not self._errors:
             message = "no layers; a Kurfile needs a 'model' section, a list of layers"
-            raise self.raw.at("model").error(message, ("model",))
+            self._report(self.raw.at("model").error(message, ("model",)))
 
     def _needs_model(self, value: object) -> bool:
         if isinstance(value, MarkedDict):
@@ -205,7 +231,10 @@ class Kurfile:
         """Evaluate one section with itself in scope, and put it into data and scope."""
         names = {**self.state, **self._names}
         lazy = LazySection(
-            name, self.raw[name], lambda text, mark, path: self._value(text, names, mark, path)
+            name,
+            self.raw[name],
+            lambda text, mark, path: self._value(text, names, mark, path),
+            self._report,
         )
         if section == "settings" and isinstance(self.raw[name], MarkedDict):
             for key in self.raw[name]:
@@ -215,7 +244,8 @@ class Kurfile:
         value = lazy.evaluated()
         kind = MarkedList if section == "loss" else MarkedDict
         if value is not None and section in SECTIONS and not isinstance(value, kind):
-            raise self.raw.at(name).error(_wrong_kind(section, value), (name,))
+            self._report(self.raw.at(name).error(_wrong_kind(section, value), (name,)))
+            value = None
         if section == "settings" and value is not None:
             self._names.update({key: value[key] for key in value if isinstance(key, str)})
         for alias in names_of(section):
@@ -287,9 +317,10 @@ def _wrong_kind(section: str, value: object) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """`value` as JSON can hold it: keys are texts; sets, dates and the like as near as can be."""
+    """`value` as JSON can hold it, sorted: keys are texts; sets, dates and the like as near as can
+    be."""
     if isinstance(value, dict):
-        return {_key(key): _plain(item) for key, item in value.items()}
+        return {_key(key): _plain(value[key]) for key in _ordered(value)}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, set | frozenset):
@@ -301,9 +332,18 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
+def _ordered(keys: Iterable[Any]) -> list[Any]:
+    """Keys in their own order, numbers as numbers; as the texts that they become if they differ
+    in kind."""
+    try:
+        return sorted(keys)
+    except TypeError:
+        return sorted(keys, key=_key)
+
+
 def _key(key: object) -> str:
     """A key as JSON writes it."""
-    if isinstance(key, bool) or key is None:
+    if isinstance(key, bool | float) or key is None:
         return json.dumps(key)
     return key if isinstance(key, str) else str(key)
 

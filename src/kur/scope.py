@@ -10,42 +10,77 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from kur.errors import KurfileError
 from kur.marks import Mark, MarkedDict, MarkedList, mark_of
 
 Path = tuple[object, ...]
 # (text, where it stands, path) -> (its value, the text just before it became that value)
 EvaluateText = Callable[[str, Mark, Path], tuple[Any, str]]
+# Told of a text at a path that cannot be evaluated: raises the error, or notes it.
+Report = Callable[[KurfileError, Path], None]
 
 
-class WrittenInt(int):
+class _Written:
+    """A number that was written as a text: printed, compared and joined as that text.
+
+    The Kur of 2017 saw the texts themselves here: `{{ version + "-x" }}` and `version == "1.10"`
+    worked, `{{ rate * 2 }}` did not. With this both do.
+    """
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return repr(self.text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.text, name) if name[0] != "_" else super().__getattribute__(name)
+
+    def __add__(self, other: Any) -> Any:
+        return self.text + other if isinstance(other, str) else super().__add__(other)  # type: ignore[misc]
+
+    def __radd__(self, other: Any) -> Any:
+        return other + self.text if isinstance(other, str) else super().__radd__(other)  # type: ignore[misc]
+
+    def __eq__(self, other: object) -> bool:
+        return self.text == other if isinstance(other, str) else super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def __contains__(self, part: str) -> bool:
+        return part in self.text
+
+    def __getitem__(self, at: Any) -> str:
+        return self.text[at]
+
+
+class WrittenInt(_Written, int):
     """A whole number that a template prints as it was written."""
 
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-    __repr__ = __str__
+    __hash__ = int.__hash__
 
 
-class WrittenFloat(float):
+class WrittenFloat(_Written, float):
     """A number that a template prints as it was written: `1.10` stays `1.10` inside a path."""
 
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-    __repr__ = __str__
+    __hash__ = float.__hash__
 
 
 class LazySection:
     """One section while it is being evaluated: raw data in, values out, each string once."""
 
-    def __init__(self, name: str, raw: Any, evaluate: EvaluateText) -> None:
+    def __init__(self, name: str, raw: Any, evaluate: EvaluateText, report: Report) -> None:
+        """`report` is told of texts that cannot be evaluated; where it returns they stay texts."""
         self.name = name
         self._raw = raw
         self._evaluate = evaluate
+        self._report = report
         self._known: dict[Path, tuple[Any, str]] = {}
         self._active: list[Path] = []
 
@@ -93,7 +128,13 @@ class LazySection:
         if isinstance(raw, MarkedList):
             items = [self._value((*path, i), item, raw.at(i)) for i, item in enumerate(raw)]
             return MarkedList(items, raw.mark, raw.marks)
-        return self._text(path, raw, mark)[0] if isinstance(raw, str) else raw
+        if not isinstance(raw, str):
+            return raw
+        try:
+            return self._text(path, raw, mark)[0]
+        except KurfileError as error:
+            self._report(error, path)
+            return raw
 
 
 class LazyDict(dict[Any, Any]):
