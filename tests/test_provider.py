@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tiny_kur import Points, kurfile
 
 from kur.assemble import providers, seed_of
+from kur.data.arrays import Arrays
 from kur.data.provider import Provider, ProviderOptions
 from kur.data.supplier import SUPPLIERS, Draw, Sample, Source
 from kur.errors import KurError
@@ -73,7 +74,8 @@ OPTIONS = st.fixed_dictionaries(
         "randomize": st.booleans(),
         "bucket": st.booleans(),
         "batch_seconds": st.floats(1, 60),
-        "sortagrad": st.booleans(),
+        "sortagrad": st.booleans() | st.just("length"),
+        "reverse": st.booleans(),
     },
 )
 
@@ -178,12 +180,146 @@ def test_suppliers_side_by_side() -> None:
     [batch] = made.batches(0, training=False)
     assert batch["frames"].shape == (2, 3, 2) and batch["other_frames"].shape == (2, 2, 2)
     assert made.metadata() == {"made by": "a test", "other_made by": "a test"}
-    with pytest.raises(KurError, match="two suppliers give the source 'frames'; set another 'key'"):
-        Provider([Stretches([1]), Stretches([1])], ProviderOptions(), 0)
+
+    class Half(Stretches):
+        def sources(self) -> dict[str, Source]:
+            return {"frames": Source((None, 2))}
+
+    with pytest.raises(KurError, match="two suppliers give the source 'frames', but not the same"):
+        Provider([Stretches([1]), Half([1])], ProviderOptions(), 0)
     with pytest.raises(KurError, match=r"suppliers of one data section differ in length: \[1, 2\]"):
         Provider([Stretches([1]), Stretches([1, 1], "other_")], ProviderOptions(), 0)
     with pytest.raises(KurError, match="the data section has no supplier"):
         Provider([], ProviderOptions(), 0)
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=9), min_size=2, max_size=4),
+    st.booleans(),
+)
+@settings(deadline=None)
+def test_suppliers_of_the_same_sources_are_one(corpora: list[list[int]], bucket: bool) -> None:
+    options = ProviderOptions(batch_size=4, bucket=bucket)
+    both = Provider([Stretches(one) for one in corpora], options, 3)
+    lengths = [length for one in corpora for length in one]
+    assert both.samples == len(lengths)
+    plan = both.plan(1, training=True)
+    for batch, indices in zip(both.batches(1, training=True), plan, strict=True):
+        assert batch["length"].tolist() == [lengths[i] for i in indices]
+        for row, index in zip(batch["frames"], indices, strict=True):
+            count = lengths[index]
+            inside = index - sum(len(one) for one in corpora[: _corpus(corpora, index)])
+            assert (row[:count] == inside + 1).all() and not row[count:].any()
+        assert [len(one) for one in batch["loose"]] == batch["length"].tolist()
+
+
+def _corpus(corpora: list[list[int]], index: int) -> int:
+    ends = list(itertools.accumulate(len(one) for one in corpora))
+    return next(i for i, end in enumerate(ends) if index < end)
+
+
+def test_stacked_arrays_and_others() -> None:
+    one = Arrays({"x": np.arange(3), "t": np.array(["a", "b", "c"])}, "one")
+    two = Arrays({"x": np.arange(10, 15), "t": np.array(list("defgh"))}, "two")
+    made = Provider([one, two], ProviderOptions(batch_size=8, sort_by="x", reverse=True), 0)
+    [batch] = made.batches(0, training=True)
+    assert batch["x"].tolist() == [14, 13, 12, 11, 10, 2, 1, 0]
+    assert batch["t"] == list("hgfedcba") and batch["sample"][0] == "two[4]"
+    other = Arrays({"x": np.zeros((2, 4))}, "other")
+    with pytest.raises(
+        KurError, match=r"^one\[0\] and other\[0\] are .*, and their 'x' differ: \(\)"
+    ):
+        Provider([Arrays({"x": np.arange(3)}, "one"), other], ProviderOptions(), 0)
+
+    class Spoken(Stretches):
+        def metadata(self) -> dict[str, Any]:
+            return {"vocabulary": {"said": str(self._lengths)}}
+
+    with pytest.raises(KurError, match=r"and differ in their vocabulary; give it to both of them"):
+        Provider([Spoken([1]), Spoken([2])], ProviderOptions(), 0)
+
+
+def test_sorting() -> None:
+    values = np.random.default_rng(0).permutation(50)
+    data = Arrays({"x": values, "pair": np.zeros((50, 2))}, "a")
+
+    def order(epoch: int, *, training: bool = True, **options: Any) -> list[int]:
+        made = Provider([data], ProviderOptions(batch_size=7, **options), 0)
+        plan = made.plan(epoch, training=training)
+        return [int(values[i]) for batch in plan for i in batch]
+
+    up, given = list(range(50)), values.tolist()
+    assert order(0, sort_by="x") == order(3, sort_by="x") == up
+    assert order(0, sort_by="x", randomize=False) == up
+    assert order(2, sort_by="x", reverse=True) == up[::-1]
+    assert order(0, sort_by="x", training=False) == given
+    first = {"sort_by": "x", "shuffle_after": 2}
+    assert order(0, **first) == order(1, **first) == up
+    assert order(2, **first) not in (up, given) and sorted(order(2, **first)) == up
+    # Without a source to sort by, the order is that of the file.
+    assert order(1, shuffle_after=2) == given != order(2, shuffle_after=2)
+    assert order(0, shuffle_after=0) != given
+    assert order(0, sortagrad="x") == up != order(1, sortagrad="x")
+    # A number shuffles that many at the start.
+    assert order(0, randomize=10)[10:] == given[10:] and order(0, randomize=10)[:10] != given[:10]
+    assert order(0, randomize=0) == given
+    for wrong, message in [
+        ({"sort_by": "y"}, "'sort_by' names no source: 'y'; sources: x, pair"),
+        ({"sort_by": "pair"}, "'sort_by' needs a source of one number a sample, and 'pair' has"),
+        ({"sortagrad": "x", "sort_by": "x"}, "'sortagrad: X' is 'sort_by: X' with 'shuffle_after"),
+        ({"sortagrad": True}, "'sortagrad' needs data whose samples differ in length"),
+        ({"force_batch_size": True, "batch_seconds": 3.0}, "'force_batch_size' and 'batch_sec"),
+        ({"shuffle_after": -1}, "'shuffle_after' must be above 0, found -1"),
+    ]:
+        with pytest.raises(KurError, match=message):
+            order(0, **wrong)
+
+
+def test_sorting_by_what_only_the_samples_tell() -> None:
+    class Heights(Points):
+        pass
+
+    data = Heights(count=300)
+    [batch] = Provider([data], ProviderOptions(batch_size=300), 0).batches(0, training=False)
+    made = Provider([data], ProviderOptions(batch_size=300, sort_by="height"), 0)
+    [order] = made.plan(0, training=True)
+    heights = batch["height"][order, 0]
+    assert (np.diff(heights) >= 0).all() and len(set(order.tolist())) == 300
+
+
+def test_batches_of_exactly_one_size() -> None:
+    made = provider([1] * 50, batch_size=8, force_batch_size=True)
+    for training in (True, False):
+        sizes = [len(one) for one in made.plan(0, training=training)]
+        assert sizes == [8] * 6 and made.count(0) == 6
+    assert made.plan(0, training=True)[0].tolist() != made.plan(1, training=True)[0].tolist()
+    with pytest.raises(KurError, match="'force_batch_size': 3 samples do not fill one batch of 8"):
+        provider([1] * 3, batch_size=8, force_batch_size=True)
+
+
+def test_a_sorted_epoch_is_no_wider_than_it_must_be() -> None:
+    """Sorted exactly, the sum of the batches' sizes is the least there can be."""
+    lengths = np.random.default_rng(1).integers(10, 1000, 200).tolist()
+    plan = provider(lengths, batch_size=16, sortagrad="length").plan(0, training=True)
+    widest = [max(lengths[i] for i in batch) for batch in plan]
+    best = sorted(lengths)
+    assert widest == [max(best[i : i + 16]) for i in range(0, 200, 16)]
+
+
+def test_filling() -> None:
+    class Filled(Stretches):
+        def sources(self) -> dict[str, Source]:
+            return {**super().sources(), "frames": Source((None, 2), multiple=4, loop=True)}
+
+        def sample(self, index: int, draw: Draw) -> Sample:
+            rows = np.arange(self._lengths[index], dtype=np.float32)
+            return {**super().sample(index, draw), "frames": np.stack([rows, rows], axis=1)}
+
+    made = Provider([Filled([2, 5])], ProviderOptions(multiple=6), 0)
+    [batch] = made.batches(0, training=False)
+    assert batch["frames"].shape == (2, 12, 2)
+    assert batch["frames"][0, :, 0].tolist() == [0, 1] * 6
+    assert batch["frames"][1, :, 1].tolist() == [0, 1, 2, 3, 4] * 2 + [0, 1]
 
 
 def test_an_error_of_a_worker_comes_through_and_threads_end() -> None:
@@ -248,6 +384,10 @@ WRONG = [
     (
         "train:\n  data:\n    - points:\n  provider: batch_supplier\n",
         "5: train.provider.name: 'name' of the provider must be one of batch_provider, found ",
+    ),
+    (
+        "train:\n  data:\n    - points: {when: no}\n",
+        "3: train.data: the data section has no supplier",
     ),
     (
         "train:\n  data:\n    - {points: , when: no}\n",

@@ -6,7 +6,7 @@ The one place that knows both the Kurfile and the registries; it trains nothing.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,18 @@ from kur.backend import keras, select
 
 # Imported for what they register: each supplier is a file of its own.
 from kur.data import cifar as _cifar
+from kur.data import csv_file as _csv_file
+from kur.data import image_folder as _image_folder
+from kur.data import jsonl as _jsonl
 from kur.data import mnist as _mnist
 from kur.data import npz as _npz
+from kur.data import parquet as _parquet
+from kur.data import pickle_file as _pickle_file
 from kur.data import speech as _speech
+from kur.data import text as _text
 from kur.data import tokens as _tokens
 from kur.data.provider import Provider, ProviderOptions
-from kur.data.supplier import SUPPLIERS, Source, Supplier, Symbols
+from kur.data.supplier import SUPPLIERS, Source, Supplier, Trained
 from kur.errors import KurError, KurfileError, nearest
 from kur.losses import LOSSES, Loss
 from kur.marks import MarkedDict
@@ -28,7 +34,10 @@ from kur.model import Model, build
 from kur.reader import Kurfile
 from kur.schema import Run, Train, read_run, read_train
 
-REGISTERED = (_cifar, _mnist, _npz, _speech, _tokens)
+REGISTERED = (
+    *(_cifar, _csv_file, _image_folder, _jsonl, _mnist, _npz),
+    *(_parquet, _pickle_file, _speech, _text, _tokens),
+)
 DEFAULT_SEED = 0
 DEFAULT_PRECISION = "float32"
 Path = tuple[Any, ...]
@@ -58,7 +67,9 @@ def assemble(
     """
     settings = kurfile.section("settings")
     # Data first: it is quicker to check than Keras is to load.
-    data = {name: providers(kurfile, name) for name in sections}
+    data: dict[str, dict[str, Provider]] = {}
+    for name in sections:
+        data[name] = providers(kurfile, name, data.get("train"))
     chosen = select(backend) if backend else _selected(kurfile, settings.get("backend"))
     keras().utils.set_random_seed(seed_of(kurfile))
     policy = precision or settings.get("precision") or DEFAULT_PRECISION
@@ -100,27 +111,30 @@ def run_section(kurfile: Kurfile, name: str) -> Run:
     return read_run(name, kurfile.section(name))
 
 
-def providers(kurfile: Kurfile, section: str) -> dict[str, Provider]:
+def providers(
+    kurfile: Kurfile, section: str, training: Mapping[str, Provider] | None = None
+) -> dict[str, Provider]:
     """The providers of a section by name; one nameless ('') where `data` is a plain list.
 
-    A vocabulary that is not given is that of the training data, so that a network is always
-    measured by the symbols that it was trained on.
+    A vocabulary (or normalization) that is not given is that of the training data, so that a
+    network is always measured by the symbols that it was trained on; `training` are its providers,
+    if they have been made already.
     """
     options = train_section(kurfile) if section == "train" else run_section(kurfile, section)
     if not any(options.data.values()):
         message = "no 'data': a list of suppliers is needed"
         raise kurfile.error(None, (section,), message)
-    known = None
+    trained = None
     if section != "train" and train_section(kurfile).data:
-        known = functools.cache(lambda: _symbols(providers(kurfile, "train")))
+        trained = functools.cache(lambda: _metadata(training or providers(kurfile, "train")))
     made = {}
     for name, entries in options.data.items():
         path: Path = (section, "data", name) if name else (section, "data")
-        suppliers = [
-            one
-            for i, entry in enumerate(entries)
-            if (one := _supplier(kurfile, entry, (*path, i), known)) is not None
-        ]
+        suppliers: list[Supplier] = []
+        for i, entry in enumerate(entries):
+            before = functools.partial(_shared, tuple(suppliers)) if suppliers else None
+            one = _supplier(kurfile, entry, (*path, i), trained or before)
+            suppliers += [] if one is None else [one]
         try:
             chosen = ProviderOptions(**bind(ProviderOptions, options.provider, what="the provider"))
             made[name] = Provider(suppliers, chosen, seed_of(kurfile))
@@ -161,14 +175,15 @@ def losses(kurfile: Kurfile, model: Model) -> tuple[Loss, ...]:
 
 
 def _supplier(
-    kurfile: Kurfile, entry: Any, path: Path, known: Callable[[], Symbols] | None
+    kurfile: Kurfile, entry: Any, path: Path, trained: Callable[[], Trained] | None
 ) -> Supplier | None:
     if not isinstance(entry, MarkedDict):
         message = f"a supplier is a mapping such as 'NAME: {{path: ...}}', found {entry!r}"
         raise kurfile.error(None, path, message)
     if not entry.get("when", True):
         return None
-    names = [key for key in entry if key != "when"]
+    # A 'name' beside it was taken and not used by Kur 0.7.
+    names = [key for key in entry if key not in ("when", "name")]
     if len(names) != 1:
         found = ", ".join(map(str, names)) or "none"
         hint = "; are its options indented below it?" if set(names) & set(SUPPLIERS) else ""
@@ -177,10 +192,14 @@ def _supplier(
     if name not in SUPPLIERS:
         message = f"unknown supplier {name!r}{nearest(name, SUPPLIERS)}"
         raise kurfile.error(None, (*path, name), f"{message}; known: {', '.join(SUPPLIERS)}")
-    make, what = SUPPLIERS[name], f"the supplier {name}"
-    provided = {"base": kurfile.path.parent, "known": known}
+    make, what, given = SUPPLIERS[name], f"the supplier {name}", entry[name]
+    if isinstance(given, MarkedDict) and "when" in given:
+        if not given["when"]:
+            return None
+        given = MarkedDict({key: one for key, one in given.items() if key != "when"}, given.mark)
+    provided = {"base": kurfile.path.parent, "trained": trained, "settings_seed": seed_of(kurfile)}
     try:
-        return make(**bind(make, entry[name], what=what, shorthand="path", provided=provided))
+        return make(**bind(make, given, what=what, shorthand="path", provided=provided))
     except KurError as error:
         raise _placed(kurfile, error, (*path, name)) from None
 
@@ -194,11 +213,15 @@ def _placed(kurfile: Kurfile, error: KurError, path: Path) -> KurfileError:
     return kurfile.error(None, (*path, *inside), str(error))
 
 
-def _symbols(sets: Mapping[str, Provider]) -> Symbols:
-    found: dict[str, list[str]] = {}
-    for provider in sets.values():
-        found |= provider.metadata().get("vocabulary", {})
-    return found
+def _metadata(sets: Mapping[str, Provider]) -> Trained:
+    return {key: value for one in sets.values() for key, value in one.metadata().items()}
+
+
+def _shared(suppliers: Sequence[Supplier]) -> Trained:
+    """What suppliers of the training data say for those that follow; each has a vocabulary of its
+    own, since the first one's need not have all symbols of the next."""
+    found = {key: value for one in suppliers for key, value in one.metadata().items()}
+    return {key: value for key, value in found.items() if key != "vocabulary"}
 
 
 def _sources(data: Mapping[str, Mapping[str, Provider]]) -> dict[str, Source]:

@@ -23,7 +23,7 @@ from kur.data import augment as effects
 from kur.data.cache import FrameCache
 from kur.data.clips import SAMPLE_RATE, Clip, Pcm, audio_of, clip_of, read_pcm
 from kur.data.manifest import read_manifest
-from kur.data.supplier import Draw, Sample, Source, Symbols, resolve, supplier
+from kur.data.supplier import Draw, Sample, Source, Trained, resolve, supplier
 from kur.data.vocabulary import Split, load_vocabulary
 from kur.errors import KurError
 from kur.features import FbankOptions, Frames, log_mel, subtract_moving_mean
@@ -86,7 +86,7 @@ class SpeechRecognition:
         key: str | None = None,
         cache: str | None = None,
         augment: dict[str, Any] | None = None,
-        known: Callable[[], Symbols] | None = None,
+        trained: Callable[[], Trained] | None = None,
     ) -> None:
         if samples is not None and samples < 1:
             raise ArgumentError(f"'samples' must be at least 1, found {samples}", "samples")
@@ -103,8 +103,8 @@ class SpeechRecognition:
         ][:samples]
         if not self._clips:
             raise KurError(f"{manifest}: no clip between min_duration and max_duration")
-        if vocab is None and known is not None:
-            vocab = known().get(f"{self._prefix}transcript")
+        if vocab is None and trained is not None:
+            vocab = trained().get("vocabulary", {}).get(f"{self._prefix}transcript")
         texts = (clip.text for clip in self._clips)
         self._vocabulary = load_vocabulary(vocab, split, base, texts, unknown)
         self._transcripts = [self._encoded(clip) for clip in self._clips]

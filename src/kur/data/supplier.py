@@ -15,16 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 Sample = Mapping[str, Any]
-Symbols = Mapping[str, list[str]]
+# What the suppliers of the training data say of themselves, see `Supplier.metadata`.
+Trained = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """Shape of one numeric source of each sample (None where the length varies from sample to
-    sample) and the type that a network takes it as."""
+    sample) and the type that a network takes it as.
+
+    Where the length varies, a batch is as long as its longest sample, rounded up to a `multiple` of
+    steps; shorter ones are filled with zeros, or with themselves again in a `loop`.
+    """
 
     shape: tuple[int | None, ...]
     type: str = "float32"
+    multiple: int = 1
+    loop: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,8 @@ class Draw:
 
 
 class Supplier(Protocol):
-    """A numbered collection of samples."""
+    """A numbered collection of samples. One that is slow may have an attribute `workers`: in how
+    many threads its samples are best made."""
 
     def __len__(self) -> int:
         """How many samples there are."""
@@ -73,6 +81,14 @@ class BatchSupplier(Supplier, Protocol):
         is a list."""
 
 
+@runtime_checkable
+class SortableSupplier(Supplier, Protocol):
+    """A supplier that knows numbers of its samples without making them."""
+
+    def values(self, source: str) -> NDArray[np.float64] | None:
+        """A number for each sample by which `source` can be sorted; None if there is none."""
+
+
 SUPPLIERS: dict[str, Callable[..., Supplier]] = {}
 
 
@@ -80,8 +96,9 @@ def supplier(name: str) -> Callable[[type], type]:
     """Register a class as the supplier `name`; its keyword parameters are its options.
 
     Some are given by the program if the class takes them: `base`, the folder that relative paths
-    start from; `known`, which gives the vocabularies of the training data by source; and
-    `settings_seed`, the Kurfile's seed.
+    start from; `trained`, which gives the metadata of the training data, so that other data is
+    described by the same vocabulary, classes and normalization; and `settings_seed`, the
+    Kurfile's seed.
     """
 
     def register(kind: type) -> type:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kur.arguments import ArgumentError, bind
 from kur.data.manifest import read_manifest
-from kur.data.supplier import Draw, Sample, Source, Symbols, resolve, supplier
+from kur.data.supplier import Draw, Sample, Source, Trained, resolve, supplier
 from kur.data.vocabulary import Split, load_vocabulary
 
 
@@ -45,7 +45,7 @@ class Tokens:
         path: str,
         fields: dict[str, Any],
         samples: int | None = None,
-        known: Callable[[], Symbols] | None = None,
+        trained: Callable[[], Trained] | None = None,
     ) -> None:
         if not fields:
             raise ArgumentError("'fields' names no field", "fields")
@@ -62,8 +62,8 @@ class Tokens:
                     raise row.error(f"no text in the field {name!r}")
             texts = [row.values[name] for row in self._rows]
             vocab = field.vocab
-            if vocab is None and known is not None:
-                vocab = known().get(name)
+            if vocab is None and trained is not None:
+                vocab = trained().get("vocabulary", {}).get(name)
             vocabulary = load_vocabulary(vocab, field.split, base, texts, field.unknown)
             numbers = [vocabulary.encode(text) for text in texts]
             for row, text, found in zip(self._rows, texts, numbers, strict=True):

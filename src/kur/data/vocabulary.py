@@ -62,18 +62,10 @@ def load_vocabulary(
         pieces = Vocabulary((), split)
         found = {one for text in texts for one in pieces.pieces(text)}
         vocab = sorted(found | ({unknown} if unknown else set()))
-    if isinstance(vocab, str):
-        path = resolve(base, vocab)
-        try:
-            vocab = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise KurError(f"{path}: the vocabulary cannot be read: {error.strerror}") from None
-        except ValueError as error:
-            raise KurError(f"{path}: not a JSON list of symbols: {error}") from None
-    if not isinstance(vocab, list) or not all(isinstance(symbol, str) for symbol in vocab):
-        raise KurError("'vocab' must be a list of texts or the path of a JSON file with one")
-    if not vocab:
-        raise KurError("'vocab' holds no symbols")
+    vocab = read_symbols(vocab, base, "vocab")
+    if split == "characters":
+        vocab = [symbol.lower() for symbol in vocab]
+        unknown = unknown.lower() if unknown else unknown
     if len(set(vocab)) != len(vocab):
         twice = sorted({symbol for symbol in vocab if vocab.count(symbol) > 1})
         raise KurError(f"'vocab' holds {', '.join(map(repr, twice))} more than once")
@@ -81,3 +73,23 @@ def load_vocabulary(
         hint = nearest(unknown, vocab)
         raise KurError(f"'unknown' must be a symbol of the vocabulary, found {unknown!r}{hint}")
     return Vocabulary(tuple(vocab), split, unknown)
+
+
+def read_symbols(given: Any, base: Path, key: str) -> list[str]:
+    """The symbols under `key`: a list (numbers count as texts), or the path of a JSON list."""
+    found = given
+    if isinstance(given, str):
+        path = resolve(base, given)
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise KurError(f"{path}: the vocabulary cannot be read: {error.strerror}") from None
+        except ValueError as error:
+            raise KurError(f"{path}: not a JSON list of symbols: {error}") from None
+    plain = isinstance(found, list | tuple)
+    if not plain or not all(isinstance(one, str | int) for one in found):
+        raise KurError(f"{key!r} must be a list of texts or the path of a JSON file with one")
+    symbols = [str(one) for one in found]
+    if not symbols:
+        raise KurError(f"{key!r} holds no symbols")
+    return symbols
