@@ -20,7 +20,7 @@ from kur.errors import KurError
 from kur.losses import Loss
 from kur.metrics import Accuracy, ErrorRate, edit_distance, greedy
 from kur.model import build
-from kur.train import feed
+from kur.step import feed
 
 Array = npt.NDArray[Any]
 

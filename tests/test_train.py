@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,14 +12,14 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from tiny_kur import POINTS, kurfile
+from zygote import Zygote
 
 from kur import session
-from kur.checkpoint import load_weights, weights_of
+from kur.checkpoint import weights_of
 from kur.errors import KurError
 from kur.log import Log
-from kur.train import State, Trainer, measure
-
-HERE = Path(__file__).parent
+from kur.step import measure
+from kur.train import State, Trainer
 
 
 class StopAt:
@@ -141,33 +139,6 @@ def test_an_additional_run_that_is_stopped_goes_on_to_its_end(tmp_path: Path) ->
     assert (state.epoch, state.run_epoch, state.finished) == (6, 3, True)
     rates = [line["rate"] for line in everything(tmp_path)["log"] if "rate" in line]
     assert rates[15:] == rates[:15]  # each run has the schedule to itself
-
-
-class Zygote:
-    """Starts command lines of `kur` in processes that may die; see zygote.py."""
-
-    def __init__(self) -> None:
-        path = [str(HERE), str(HERE.parent / "src"), *sys.path]
-        self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "zygote.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={"PYTHONPATH": ":".join(path), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"},
-        )
-
-    def __call__(self, folder: Path, *arguments: str, kill: tuple[str, int] = ("", 0)) -> int:
-        """How a command line ended: its exit status, or -9 if it was killed."""
-        assert self._process.stdin and self._process.stdout
-        order = {"folder": str(folder), "arguments": arguments, "kill": kill}
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
-
-    def close(self) -> None:
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -358,6 +329,82 @@ def test_figures_do_not_depend_on_the_batches(tmp_path: Path) -> None:
     assert found[0] == pytest.approx(found[1], rel=1e-5)
 
 
+def test_validation_at_checkpoints(tmp_path: Path) -> None:
+    """In the middle of an epoch too; on some batches only, it judges no weights."""
+    seen: list[tuple[int, bool]] = []
+    some = {"validate__provider": "{batch_size: 4}", "train__stop_when__epochs": "1"}
+
+    def trained(validation: str) -> list[dict[str, Any]]:
+        every = f"{{path: out/checkpoint.safetensors, batches: 2, validation: {validation}}}"
+        trainer = session.training(
+            kurfile(tmp_path / validation, POINTS, **some, train__checkpoint=every)
+        )
+
+        class Look(StopAt):
+            def on_epoch(self, state: State, figures: Mapping[str, float]) -> None:
+                seen.append((state.step, (tmp_path / validation / "out/best.safetensors").exists()))
+
+        trainer._watchers = (Look(0),)
+        trainer.run()
+        return [one for one in everything(tmp_path / validation)["log"] if "figures" in one]
+
+    for folder in ("yes", "1"):
+        (tmp_path / folder).mkdir()
+    whole, part = trained("yes"), trained("1")
+    assert seen == [(2, True), (4, True), (5, True), (2, False), (4, False), (5, True)]
+    assert [(one["step"], one["epoch"]) for one in whole] == [(2, 0), (4, 0), (5, 1)]
+    assert "training loss" not in whole[0]["figures"]
+    assert whole[0]["figures"]["validation loss"] != part[0]["figures"]["validation loss"]
+    assert whole[2]["figures"]["validation loss"] == part[2]["figures"]["validation loss"]
+
+
+def test_the_best_by_training_and_by_validation(tmp_path: Path) -> None:
+    """Each loss keeps its own weights, where both have a file."""
+    wrong = "[{points: {count: 16, flipped: yes}}]"
+    rate = {"train__optimizer__learning_rate": "0.05", "train__stop_when__epochs": "3"}
+    run(tmp_path, validate__weights="out/valid.safetensors", validate__data=wrong, **rate)
+    says = {name: contents(tmp_path / f"out/{name}.safetensors")[1] for name in ("best", "valid")}
+    assert (says["best"]["epoch"], says["valid"]["epoch"]) == (3, 1)
+    made = kurfile(tmp_path, POINTS, validate__weights="out/valid.safetensors")
+    assert session.trained_weights(made) == tmp_path / "out/valid.safetensors"
+
+
+def test_names_with_variables(tmp_path: Path) -> None:
+    """Each save has a file of its own; what goes on, goes on from the last one."""
+    kept = {
+        "train__weights": "{last: 'out/${EPOCH}-${BATCH}-${TRAIN_LOSS}.w'}",
+        "train__checkpoint": "{path: 'out/at-${BATCH}', batches: 2}",
+    }
+    run(tmp_path, **kept, stop_at=7)
+    names = sorted(one.name for one in (tmp_path / "out").iterdir() if one.name != "log.jsonl")
+    assert [one for one in names if one.startswith("at-")] == ["at-2", "at-4", "at-5", "at-7"]
+    [last] = [one for one in names if one.startswith("1-5-")]
+    [line] = [one for one in Log(tmp_path / "out/log.jsonl").read() if "figures" in one]
+    assert last == f"1-5-{line['figures']['training loss']:.4f}.w"
+    again = run(tmp_path, **kept)
+    assert again.batches_done == 8 and again.state.step == 15
+    assert again.kept()["checkpoint"].name == "at-15"
+
+
+def test_an_old_kurfile_without_a_checkpoint_goes_on(tmp_path: Path) -> None:
+    """Weights that are read and written, and a log, are all that Kur 0.7 went on from."""
+    old = {
+        "train__checkpoint": "null",
+        "train__stop_when": "null",
+        "train__epochs": "2",
+        "train__weights": "{initial: w, last: w, best: b}",
+        "train__optimizer": "sgd",
+    }
+    text = POINTS.replace("  stop_when: {epochs: 3, mode: total}\n", "")
+    first = run(tmp_path, text, **{k: v for k, v in old.items() if k != "train__stop_when"})
+    assert (first.state.epoch, first.state.step) == (2, 10)
+    again = run(tmp_path, text, **{k: v for k, v in old.items() if k != "train__stop_when"})
+    assert (again.state.epoch, again.state.step, again.state.samples) == (4, 20, 160)
+    assert again.batches_done == 10 and again.state.best <= first.state.best
+    steps = [line["step"] for line in Log(tmp_path / "out/log.jsonl").read() if "loss" in line]
+    assert steps == list(range(1, 21))
+
+
 def test_several_validation_sets(tmp_path: Path) -> None:
     """Each has its figures; the best network is judged by the mean over their samples."""
     sets = "{a: [{points: {count: 12}}], b: [{points: {count: 4, flipped: yes}}]}"
@@ -365,6 +412,7 @@ def test_several_validation_sets(tmp_path: Path) -> None:
     [line] = [line for line in everything(tmp_path)["log"] if "figures" in line]
     a, b = (line["figures"][f"{name} validation loss"] for name in "ab")
     assert trainer.state.best == pytest.approx((12 * a + 4 * b) / 16, abs=1e-5)
+    assert line["figures"]["validation loss"] == pytest.approx((12 * a + 4 * b) / 16, abs=1e-5)
     assert "b validation accuracy" in line["figures"]
 
 
@@ -407,8 +455,9 @@ NO_TRAINING = [
         "train: nothing to train: every layer is frozen or has no weights",
     ),
     (
-        POINTS.replace("batches: 2}", "validation: yes}"),
-        "train.checkpoint.validation: validation runs at the end of each epoch only; leave ",
+        POINTS.replace("out/last.safetensors", "'out/${EPOHC}.safetensors'"),
+        "train.weights: unknown variable '${EPOHC}' in 'out/${EPOHC}.safetensors' (did you mean "
+        "'EPOCH'?); accepted: TIMESTAMP, SAMPLE, BATCH, EPOCH, ",
     ),
 ]
 
@@ -420,56 +469,8 @@ def test_what_cannot_be_trained(text: str, message: str, tmp_path: Path) -> None
     assert f": {message}" in str(caught.value)
 
 
-def test_the_log_is_cut_to_the_checkpoint(tmp_path: Path) -> None:
-    log = Log(tmp_path / "deep" / "log.jsonl")
-    log.cut(0, 0)
-    for step in range(1, 5):
-        log.batch(step, (step - 1) // 2, 0.1 * step, 0.5)
-        if step % 2 == 0:
-            log.epoch(step, step // 2, 1.0, {"loss": 0.123456789})
-    log.flush()
-    whole = log.read()
-    assert len(whole) == 6 and whole[2]["figures"] == {"loss": 0.123457}
-    assert log.path is not None
-    with log.path.open("a") as file:
-        file.write('{"step": 5, "ep')
-    assert log.read() == whole
-    log.cut(4, 2)
-    assert log.read() == whole and log.path.read_text().endswith("}\n")
-    log.cut(4, 1)  # the checkpoint stands before the end of the second epoch
-    assert log.read() == whole[:-1]
-    log.cut(3, 1)
-    assert log.read() == whole[:4]
-    log.cut(0, 0)
-    assert log.read() == [] and log.path.with_name("log.jsonl.old").is_file()
-
-
-def test_logs_that_cannot_be(tmp_path: Path) -> None:
-    assert Log(None).read() == []
-    path = tmp_path / "log.jsonl"
-    path.write_text('{"message": "hello"}\n')
-    with pytest.raises(KurError, match=r"log\.jsonl: not a log of Kur; name another file"):
-        Log(path).cut(0, 0)
-    with pytest.raises(KurError, match="cannot be written"):
-        Log(path / "inside.jsonl").cut(0, 0)
-    quiet = Log(tmp_path / "quiet.jsonl", keep_batch=False)
-    quiet.batch(1, 0, 0.5, 0.1)
-    quiet.epoch(1, 1, 0.1, {})
-    assert [line["epoch"] for line in quiet.read()] == [1]
-
-
 def test_the_clocks() -> None:
     state = State(seconds=5, batch_seconds=3, validate_seconds=2)
     clocks = [state.clock(name) for name in ("all", "train", "validate", "batch")]
     assert clocks == [7, 5, 2, 3]
     assert asdict(State())["best"] == float("inf")
-
-
-def test_weights_for_testing(tmp_path: Path) -> None:
-    trainer = run(tmp_path, train__stop_when__epochs="1")
-    load_weights(tmp_path / "out/last.safetensors", trainer._model.keras)
-    made = kurfile(tmp_path, POINTS, test__weights="out/none.safetensors")
-    with pytest.raises(KurError, match=r"out/none\.safetensors: no such weights file$"):
-        session.testing(made)
-    with pytest.raises(KurError, match=r"train\.weights: no 'weights': which file holds the"):
-        session.testing(kurfile(tmp_path, POINTS, train__weights="null"))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,6 +24,36 @@ from kur import cli
 from kur.backend import keras
 from kur.hooks import hook
 from kur.train import State
+
+HERE = Path(__file__).parent
+
+
+class Zygote:
+    """Starts command lines of `kur` in processes that may die, on one backend."""
+
+    def __init__(self, backend: str = "torch", **environment: str) -> None:
+        path = [str(HERE), str(HERE.parent / "src"), *sys.path]
+        own = {"PYTHONPATH": ":".join(path), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / "zygote.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**own, "KERAS_BACKEND": backend, **environment},
+        )
+
+    def __call__(self, folder: Path, *arguments: str, kill: tuple[str, int] = ("", 0)) -> int:
+        """How a command line ended: its exit status, or -9 if it was killed."""
+        assert self._process.stdin and self._process.stdout
+        order = {"folder": str(folder), "arguments": arguments, "kill": kill}
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
 
 
 @hook("signal")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kur.arguments import ArgumentError, bind
-from kur.backend import keras, select
+from kur.backend import keras, resolve, select
 
 # Imported for what they register: each supplier is a file of its own.
 from kur.data import cifar as _cifar
@@ -70,7 +70,7 @@ def assemble(
     data: dict[str, dict[str, Provider]] = {}
     for name in sections:
         data[name] = providers(kurfile, name, data.get("train"))
-    chosen = select(backend) if backend else _selected(kurfile, settings.get("backend"))
+    chosen = _selected(kurfile, settings.get("backend"), backend)
     keras().utils.set_random_seed(seed_of(kurfile))
     policy = precision or settings.get("precision") or DEFAULT_PRECISION
     try:
@@ -85,11 +85,15 @@ def assemble(
     return Assembly(kurfile, chosen, model, losses(kurfile, model), data)
 
 
-def _selected(kurfile: Kurfile, setting: Any) -> str:
+def _selected(kurfile: Kurfile, setting: Any, name: str | None) -> str:
+    if name is not None:
+        resolve(name)  # an error here is of the command line, not of the file
     try:
-        return select(setting)
+        return select(setting, name)
     except KurError as error:
-        raise _placed(kurfile, error, ("settings", "backend")) from None
+        raise (
+            error if name is not None else _placed(kurfile, error, ("settings", "backend"))
+        ) from None
 
 
 def seed_of(kurfile: Kurfile) -> int:

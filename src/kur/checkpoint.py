@@ -27,6 +27,12 @@ _SEED = "seed/"
 _EARLY_SEED = "seed_generator_state"
 
 
+def place(path: Path) -> Path:
+    """Where a file called `path` is really kept: beside the folder of that name, where one stands
+    in the way (which is how Kur 0.7 kept weights)."""
+    return path.with_name(f"{path.name}.safetensors") if path.is_dir() else path
+
+
 def save_weights(path: Path, model: Any, metadata: dict[str, Any] | None = None) -> None:
     """Write the variables of a Keras model."""
     _write(path, weights_of(model), {"kind": "weights", **(metadata or {})})

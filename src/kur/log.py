@@ -6,6 +6,7 @@ Knows nothing of networks.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,20 @@ _WAITING = 50
 
 
 class Log:
-    """Batches (`{"step", "epoch", "loss", "rate"}`) and epochs (`{"step", "epoch", "seconds",
-    "figures"}`), one a line; `path` None keeps nothing, `keep_batch` False epochs only."""
+    """Batches (`{"step", "epoch", "loss", "rate", "seconds"}`) and epochs (`{"step", "epoch",
+    "seconds", "samples", "best", "figures"}`), one a line.
 
-    def __init__(self, path: Path | None, keep_batch: bool = True) -> None:
+    `path` None keeps nothing, `keep_batch` False epochs only; lines wait for at most `rate`
+    seconds, or until there are fifty of them.
+    """
+
+    def __init__(
+        self, path: Path | None, keep_batch: bool = True, rate: float | None = None
+    ) -> None:
         self.path = path
         self._keep_batch = keep_batch
+        self._rate = rate
+        self._written = time.monotonic()
         self._waiting: list[str] = []
 
     def cut(self, step: int, epoch: int) -> None:
@@ -48,15 +57,25 @@ class Log:
         except OSError as error:
             raise KurError(f"{self.path}: cannot be written: {error.strerror}") from None
 
-    def batch(self, step: int, epoch: int, loss: float, rate: float) -> None:
-        """Keep the loss of a batch; `epoch` counts those that are complete."""
+    def batch(self, step: int, epoch: int, loss: float, rate: float, seconds: float = 0.0) -> None:
+        """Keep the loss of a batch; `epoch` counts those that are complete, `seconds` of training
+        went by."""
         if self._keep_batch:
-            self._add({"step": step, "epoch": epoch, "loss": round(loss, 6), "rate": rate})
+            kept = {"step": step, "epoch": epoch, "loss": round(loss, 6), "rate": rate}
+            self._add({**kept, "seconds": round(seconds, 3)})
 
-    def epoch(self, step: int, epoch: int, seconds: float, figures: Mapping[str, float]) -> None:
-        """Keep the figures of an epoch; `epoch` counts it."""
+    def epoch(
+        self,
+        step: int,
+        epoch: int,
+        seconds: float,
+        figures: Mapping[str, float],
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Keep the figures of an epoch, and what `more` there is to know; `epoch` counts it."""
         rounded = {name: round(value, 6) for name, value in figures.items()}
-        self._add({"step": step, "epoch": epoch, "seconds": round(seconds, 1), "figures": rounded})
+        kept = {"step": step, "epoch": epoch, "seconds": round(seconds, 3), **(more or {})}
+        self._add({**kept, "figures": rounded})
         self.flush()
 
     def flush(self) -> None:
@@ -86,5 +105,7 @@ class Log:
 
     def _add(self, line: dict[str, Any]) -> None:
         self._waiting.append(json.dumps(line) + "\n")
-        if len(self._waiting) >= _WAITING:
+        late = self._rate is not None and time.monotonic() - self._written >= self._rate
+        if late or len(self._waiting) >= _WAITING:
             self.flush()
+            self._written = time.monotonic()

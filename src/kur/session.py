@@ -11,31 +11,28 @@ from pathlib import Path
 
 from kur.arguments import ArgumentError
 from kur.assemble import Assembly, assemble, run_section, train_section
-from kur.checkpoint import load_weights
+from kur.checkpoint import load_weights, place
 from kur.data.supplier import resolve
 from kur.errors import KurError
 from kur.hooks import ProgressLine, make_hooks
 from kur.log import Log
+from kur.naming import latest
 from kur.optimizers import Optimizer, make_optimizer
 from kur.reader import Kurfile
-from kur.schema import LogTarget
-from kur.train import Trainer, TrainOptions, measure
+from kur.schema import LogTarget, Train
+from kur.step import measure
+from kur.train import Trainer, TrainOptions
 
 
 def training(kurfile: Kurfile, backend: str | None = None) -> Trainer:
     """The trainer that the `train` (and `validate`) section describes."""
     section, base = train_section(kurfile), kurfile.path.parent
-    if section.checkpoint is not None and section.checkpoint.validation:
-        message = "validation runs at the end of each epoch only; leave 'validation' out"
-        raise kurfile.error(None, ("train", "checkpoint", "validation"), message)
-    log = Log(_log_path(section.log, base), section.log is None or section.log.keep_batch)
+    log = _log(section.log, base)
     hooks = make_hooks(kurfile, section.hooks, base, log)
     _note_hooks(kurfile, "validate")
     sections = ("train", "validate") if run_section(kurfile, "validate").data else ("train",)
     assembly = assemble(kurfile, sections, backend)
-    kept = section.weights
-    kept = replace(kept, best=kept.best or run_section(kurfile, "validate").weights)
-    options = TrainOptions(section.stop_when, kept, section.checkpoint, base)
+    options = _options(kurfile, section, base)
     optimizer = _optimizer(kurfile)
     try:
         return Trainer(
@@ -57,7 +54,8 @@ def testing(kurfile: Kurfile, backend: str | None = None) -> dict[str, dict[str,
     _note_hooks(kurfile, "test")
     assembly = assemble(kurfile, ("test",), backend)
     given = run_section(kurfile, "test").weights
-    path = trained_weights(kurfile) if given is None else resolve(kurfile.path.parent, given)
+    base = kurfile.path.parent
+    path = trained_weights(kurfile) if given is None else place(latest(base, given))
     load_weights(path, assembly.model.keras)
     if not assembly.losses:
         raise kurfile.error(None, ("loss",), "nothing to measure: there is no 'loss' section")
@@ -70,11 +68,22 @@ def testing(kurfile: Kurfile, backend: str | None = None) -> dict[str, dict[str,
 def trained_weights(kurfile: Kurfile) -> Path:
     """The best weights that the `train` section keeps, or else the last ones."""
     kept = train_section(kurfile).weights
-    name = kept.best or kept.last or kept.initial
+    name = run_section(kurfile, "validate").weights or kept.best or kept.last or kept.initial
     if name is None:
         message = "no 'weights': which file holds the trained network?"
         raise kurfile.error(None, ("train", "weights"), message)
-    return resolve(kurfile.path.parent, name)
+    return place(latest(kurfile.path.parent, name))
+
+
+def _options(kurfile: Kurfile, section: Train, base: Path) -> TrainOptions:
+    kept, best_valid = section.weights, run_section(kurfile, "validate").weights
+    if kept.best is None:
+        # There is one judge, and it is the validation.
+        kept, best_valid = replace(kept, best=best_valid), None
+    try:
+        return TrainOptions(section.stop_when, kept, best_valid, section.checkpoint, base)
+    except KurError as error:
+        raise kurfile.error(None, ("train", "weights"), str(error)) from None
 
 
 def _optimizer(kurfile: Kurfile) -> Optimizer:
@@ -90,12 +99,13 @@ def _note_hooks(kurfile: Kurfile, section: str) -> None:
         logging.getLogger("kur").warning("%s.hooks: only training runs hooks", section)
 
 
-def _log_path(target: LogTarget | None, base: Path) -> Path | None:
-    """A file, or a folder that the log goes into."""
+def _log(target: LogTarget | None, base: Path) -> Log:
+    """A log in a file, or in a folder."""
     if target is None or target.path is None:
-        return None
+        return Log(None)
     path = resolve(base, target.path)
-    return path if path.suffix == ".jsonl" else path / "log.jsonl"
+    path = path if path.suffix == ".jsonl" else path / "log.jsonl"
+    return Log(path, target.keep_batch, target.rate)
 
 
 __all__ = ["Assembly", "testing", "trained_weights", "training"]

@@ -1,49 +1,62 @@
 """Training: batches through the network, epoch after epoch, resumable at any moment.
 
-Backend-agnostic: the step itself is Keras's. Knows nothing of YAML or suppliers.
+What one batch does is `step`'s. Knows nothing of YAML or suppliers.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
-from kur.backend import keras
-from kur.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
+from kur.checkpoint import load_checkpoint, load_weights, place, save_checkpoint, save_weights
 from kur.data.provider import Batch, Provider
-from kur.data.supplier import resolve
 from kur.errors import KurError
 from kur.log import Log
-from kur.losses import Loss, Measure
 from kur.model import Model
+from kur.naming import check, filled, latest
 from kur.optimizers import Optimizer
 from kur.schema import Checkpoint, StopWhen, TrainWeights
-
-Losses = tuple[Loss, ...]
+from kur.step import Losses, NotANumber, OnBatch, explain, measure, train_on, with_losses
 
 
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
     """When a training ends and what it keeps; relative paths start at `base`.
 
-    A checkpoint is written at the end of each epoch (or of each `epochs`-th), after so many
-    batches, samples or minutes too where that is asked for, and when a training is stopped.
+    `best_valid` is where the weights with the least validation loss go, if the ones with the least
+    training loss are kept too (as `weights.best`); `weights.best` alone is judged by the
+    validation loss where there is one. A checkpoint is written at the end of each epoch (or of
+    each `epochs`-th), after so many batches, samples or minutes too where that is asked for, and
+    when a training is stopped.
     """
 
     stop: StopWhen = field(default_factory=StopWhen)
     weights: TrainWeights = field(default_factory=TrainWeights)
+    best_valid: str | None = None
     checkpoint: Checkpoint | None = None
     base: Path = Path()
 
+    def __post_init__(self) -> None:
+        for path in (self.weights.best, self.weights.last, self.best_valid, self.state_path):
+            check(path or "")
+
+    @property
+    def state_path(self) -> str | None:
+        """Where checkpoints go."""
+        return None if self.checkpoint is None else self.checkpoint.path
+
     def path(self, name: str | None) -> Path | None:
-        """Where a file of the options is."""
-        return None if name is None else resolve(self.base, name)
+        """Where a file of the options is: the one that was saved last, where its name varies."""
+        return None if name is None else place(latest(self.base, name))
+
+    def own(self, path: Path) -> bool:
+        """Whether this training writes the weights file `path` itself."""
+        names = (self.weights.best, self.weights.last, self.best_valid)
+        return path in [self.path(name) for name in names]
 
 
 @dataclass
@@ -51,10 +64,11 @@ class State:
     """Where a training stands: all that a checkpoint holds beside the arrays.
 
     `batch` is the next one of `epoch`, `step` counts batches over all epochs; `loss_sum` is over
-    the batches done of this epoch, `best` the least loss so far. `seconds` went by in training,
-    `batch_seconds` of them in the network itself, `validate_seconds` in validation. A run is what
-    one `stop_when` asks for: it began at `run_epoch` and `run_step`, ends with epoch `until`
-    (None: never) and is then `finished`.
+    the batches done of this epoch, `best` the least loss so far by which the best weights are
+    judged, `best_valid` the least validation loss where that is judged apart; the other losses are
+    the last ones. `seconds` went by in training, `batch_seconds` of them in the network itself,
+    `validate_seconds` in validation. A run is what one `stop_when` asks for: it began at
+    `run_epoch` and `run_step`, ends with epoch `until` (None: never) and is then `finished`.
     """
 
     epoch: int = 0
@@ -66,6 +80,10 @@ class State:
     validate_seconds: float = 0.0
     loss_sum: float = 0.0
     best: float = math.inf
+    best_valid: float = math.inf
+    batch_loss: float | None = None
+    train_loss: float | None = None
+    validation_loss: float | None = None
     run_epoch: int = 0
     run_step: int = 0
     until: int | None = None
@@ -81,19 +99,35 @@ class State:
         }
         return clocks[name]
 
+    def variables(self) -> dict[str, int | float | None]:
+        """What the variables in the names of saved files stand for."""
+        running = self.loss_sum / self.batch if self.batch else self.train_loss
+        return {
+            "TIMESTAMP": int(time.time()),
+            "SAMPLE": self.samples,
+            "BATCH": self.step,
+            "EPOCH": self.epoch,
+            "TRAIN_LOSS": self.train_loss,
+            "BATCH_LOSS": self.batch_loss,
+            "VALIDATION_LOSS": self.validation_loss,
+            "EPOCH_LOSS": running,
+        }
+
 
 class Watcher(Protocol):
-    """Is told how a training goes: progress on the terminal, plots."""
+    """Is told how a training goes: progress on the terminal, plots. It may also have `on_start`
+    (state) and `on_end` (state, reason), which are then called before and after."""
 
     def on_batch(self, state: State, batches: int, loss: float, rate: float) -> None:
         """After each batch; `batches` in this epoch, `rate` the learning rate."""
 
     def on_epoch(self, state: State, figures: Mapping[str, float]) -> None:
-        """After each epoch and its validation."""
+        """After each epoch and its validation, and after each validation between."""
 
 
 class Trainer:
-    """Trains one network on one provider, with any number of validation sets."""
+    """Trains one network on one provider, with any number of validation sets; `on_validation` is
+    given the first batch of each in every validation."""
 
     def __init__(
         self,
@@ -105,6 +139,7 @@ class Trainer:
         options: TrainOptions,
         log: Log,
         watchers: tuple[Watcher, ...] = (),
+        on_validation: OnBatch | None = None,
     ) -> None:
         if not losses:
             raise KurError("nothing to train for: the Kurfile has no 'loss' section")
@@ -118,9 +153,8 @@ class Trainer:
         self._options = options
         self._log = log
         self._watchers = watchers
-        kept = options.checkpoint
-        self._checkpoint = None if kept is None else options.path(kept.path)
-        self._net = _with_losses(model, losses)
+        self._on_validation = on_validation
+        self._net = with_losses(model, losses)
         if not self._net.trainable_variables:
             raise KurError("nothing to train: every layer is frozen or has no weights")
         self._net.compile(optimizer=optimizer.keras, jit_compile="auto")
@@ -134,11 +168,12 @@ class Trainer:
 
     def kept(self) -> dict[str, Path]:
         """The files that the training has written, by what they hold."""
-        weights = self._options.weights
+        weights, options = self._options.weights, self._options
         files = {
-            "best weights": self._options.path(weights.best),
-            "last weights": self._options.path(weights.last),
-            "checkpoint": self._checkpoint,
+            "best weights": options.path(weights.best),
+            "best weights of the validation": options.path(options.best_valid),
+            "last weights": options.path(weights.last),
+            "checkpoint": options.path(options.state_path),
             "log": self._log.path,
         }
         return {what: path for what, path in files.items() if path is not None and path.exists()}
@@ -146,7 +181,7 @@ class Trainer:
     @property
     def keeps_state(self) -> bool:
         """Whether a training that is stopped goes on later from where it stood."""
-        return self._checkpoint is not None
+        return self._options.checkpoint is not None
 
     def stop(self) -> None:
         """Stop after the batch that is under way, with a checkpoint; may come from a signal."""
@@ -161,28 +196,61 @@ class Trainer:
         self._begin()
         state = self.state
         self._saved = (state.step, state.samples, time.monotonic())
+        self._tell("on_start", state)
+        reason = "interrupted"
         try:
             while state.until is None or state.epoch < state.until:
                 if not self._epoch():
                     if self.batches_done:
+                        self._save_weights(self._options.weights.last)
                         self._save()
+                    reason = "stopped"
                     break
                 self._end_epoch()
+            else:
+                reason = "success"
+        except KurError as error:
+            reason = str(error)
+            raise
         finally:
             self._log.flush()
+            self._tell("on_end", state, reason)
         return state
 
+    def _tell(self, what: str, *said: Any) -> None:
+        for watcher in self._watchers:
+            if hasattr(watcher, what):
+                getattr(watcher, what)(*said)
+
     def _restore(self) -> None:
+        """Everything from the checkpoint; without one, the initial weights, and if those are this
+        training's own, the position that its log tells."""
         options = self._options
-        if self._checkpoint is not None and self._checkpoint.is_file():
-            saved = load_checkpoint(self._checkpoint, self._model.keras, self._optimizer.keras)
+        saved = options.path(options.state_path)
+        initial = options.path(options.weights.initial)
+        if saved is not None and saved.is_file():
+            found = load_checkpoint(saved, self._model.keras, self._optimizer.keras)
             known = {one.name for one in fields(State)}
-            self.state = State(**{key: value for key, value in saved.items() if key in known})
-        else:
-            initial = options.path(options.weights.initial)
-            if initial is not None and (options.weights.must_exist or initial.is_file()):
-                load_weights(initial, self._model.keras)
+            self.state = State(**{key: value for key, value in found.items() if key in known})
+        elif initial is not None and (options.weights.must_exist or initial.exists()):
+            load_weights(initial, self._model.keras)
+            if options.own(initial):
+                self._recall()
         self._log.cut(self.state.step, self.state.epoch)
+
+    def _recall(self) -> None:
+        """Count on from the last whole epoch of the log: where no checkpoint is kept, its number
+        and the least losses are all that is known of the training before."""
+        lines = [line for line in self._log.read() if "best" in line]
+        if not lines:
+            return
+        last, state = lines[-1], self.state
+        state.epoch, state.step = last["epoch"], last["step"]
+        state.samples, state.seconds = last.get("samples", 0), last.get("seconds", 0.0)
+        state.best, state.best_valid = (
+            math.inf if one is None else float(one) for one in last["best"]
+        )
+        state.run_epoch, state.run_step = state.epoch, state.step
 
     def _begin(self) -> None:
         """Go on with the run of the checkpoint, or begin another one if that is finished."""
@@ -221,15 +289,19 @@ class Trainer:
             self.batches_done += 1
             state.samples += len(batch["sample"])
             state.loss_sum += loss
+            state.batch_loss = loss
             now = time.monotonic()
             state.seconds += now - before
             before = now
-            self._log.batch(state.step, state.epoch, loss, rate)
+            self._log.batch(state.step, state.epoch, loss, rate, state.seconds)
             for watcher in self._watchers:
                 watcher.on_batch(state, batches, loss, rate)
             if self._stopping or self._expired():
                 return False
             if self._due():
+                validated = state.validate_seconds
+                self._validate_between()
+                before += state.validate_seconds - validated
                 self._save()
         return True
 
@@ -246,63 +318,61 @@ class Trainer:
         )
 
     def _step(self, batch: Batch, rate: float) -> float:
-        inputs, truth = feed(self._model, self._losses, batch)
         self._optimizer.keras.learning_rate = rate
         started = time.monotonic()
         try:
-            figures = self._net.train_on_batch(inputs, truth, return_dict=True)
-        except _NotANumber as error:
-            raise KurError(self._explain(batch, error.samples)) from None
+            loss = train_on(self._net, self._model, self._losses, batch)
+        except NotANumber as error:
+            where = f"epoch {self.state.epoch + 1}, batch {self.state.batch + 1}, sample "
+            why = explain(self._model, batch, error.samples)
+            raise KurError(f"the loss is not a number in {where}{why}") from None
         self.state.batch_seconds += time.monotonic() - started
-        loss = float(figures["loss"])
-        if not math.isfinite(loss):
-            raise KurError(self._explain(batch, list(range(len(batch["sample"])))))
         return loss
 
-    def _explain(self, batch: Batch, wrong: list[int]) -> str:
-        """Why the loss of samples of a batch is not a number, as far as can be seen."""
-        what = (
-            f"the loss is not a number in epoch {self.state.epoch + 1}, batch "
-            f"{self.state.batch + 1}, sample "
-        )
-        for i in wrong:
-            for name in self._model.inputs:
-                if not np.isfinite(np.asarray(batch[name])[i]).all():
-                    source = f"its source {name!r} holds values that are not numbers"
-                    return f"{what}{batch['sample'][i]}: {source}"
-        what += ", ".join(batch["sample"][i] for i in wrong[:3]) + ", ..." * (len(wrong) > 3)
-        first = wrong[0]
-        inputs = {name: np.asarray(batch[name])[first : first + 1] for name in self._model.inputs}
-        advice = "lower the learning rate, or clip the gradients (optimizer: {clip: {norm: 1}})"
-        nodes = [node for node in self._model.nodes.values() if node.kind != "input"]
-        tensors = {str(i): node.tensor for i, node in enumerate(nodes)}
-        found = keras().Model(self._model.keras.inputs, tensors).predict_on_batch(inputs)
-        for i, node in enumerate(nodes):
-            if not np.isfinite(np.asarray(found[str(i)], np.float32)).all():
-                at = f"the first layer that gives no numbers is {node.name!r} of {node.mark.file}"
-                return f"{what}: {at}:{node.mark.line}; {advice}"
-        return f"{what}, though every layer gives numbers; {advice}"
-
-    def _end_epoch(self) -> None:
+    def _validate(self, limit: int | None = None) -> dict[str, float]:
+        """Figures of all validation sets, and the mean of their losses by samples."""
         state, started = self.state, time.monotonic()
-        figures = {"training loss": state.loss_sum / max(1, state.batch)}
-        judged, samples = 0.0, 0
+        figures: dict[str, float] = {}
+        total, samples = 0.0, 0
         for name, provider in self._validation.items():
             prefix = f"{name} " if name else ""
-            found = measure(self._model, self._losses, provider)
+            seen = _First(self._on_validation)
+            found = measure(self._model, self._losses, provider, limit, seen)
             if not math.isfinite(found["loss"]):
                 raise KurError(f"the loss on the {prefix}validation data is {found['loss']}")
             for figure, value in found.items():
                 figures[f"{prefix}validation {figure}"] = value
-            judged, samples = judged + found["loss"] * provider.samples, samples + provider.samples
-        score = judged / samples if samples else figures["training loss"]
+            total, samples = total + found["loss"] * seen.samples, samples + seen.samples
+        if samples:
+            state.validation_loss = total / samples
+            figures.setdefault("validation loss", state.validation_loss)
         state.validate_seconds += time.monotonic() - started
+        return figures
+
+    def _validate_between(self) -> None:
+        """Validate at a checkpoint in the middle of an epoch, if that is asked for; on some batches
+        only, it judges no weights."""
+        how = self._options.checkpoint.validation if self._options.checkpoint else False
+        figures = self._validate(None if how is True else int(how)) if how else {}
+        if not figures:
+            return
+        if how is True:
+            self._judge()
+        state = self.state
+        self._log.epoch(state.step, state.epoch, state.seconds, figures)
+        for watcher in self._watchers:
+            watcher.on_epoch(state, figures)
+
+    def _end_epoch(self) -> None:
+        state = self.state
+        state.train_loss = state.loss_sum / max(1, state.batch)
+        figures = {"training loss": state.train_loss, **self._validate()}
         state.epoch, state.batch, state.loss_sum = state.epoch + 1, 0, 0.0
         state.finished = state.epoch == state.until
-        self._log.epoch(state.step, state.epoch, state.seconds, figures)
-        if score < state.best:
-            state.best = score
-            self._save_weights(self._options.weights.best)
+        self._judge(epoch_over=True)
+        best = [one if math.isfinite(one) else None for one in (state.best, state.best_valid)]
+        more = {"samples": state.samples, "best": best}
+        self._log.epoch(state.step, state.epoch, state.seconds, figures, more)
         self._save_weights(self._options.weights.last)
         every = self._options.checkpoint
         if every is not None and (state.finished or state.epoch % (every.epochs or 1) == 0):
@@ -310,104 +380,49 @@ class Trainer:
         for watcher in self._watchers:
             watcher.on_epoch(state, figures)
 
+    def _judge(self, epoch_over: bool = False) -> None:
+        """Keep the weights if they are the best so far, by each of the losses that judge."""
+        state, options = self.state, self._options
+        apart = options.best_valid is not None
+        valid = state.validation_loss if self._validation else None
+        score = state.train_loss if apart or valid is None else valid
+        by_training = apart or valid is None
+        if score is not None and score < state.best and (epoch_over or not by_training):
+            state.best = score
+            self._save_weights(options.weights.best)
+        if apart and valid is not None and valid < state.best_valid:
+            state.best_valid = valid
+            self._save_weights(options.best_valid)
+
     def _save_weights(self, name: str | None) -> None:
-        path = self._options.path(name)
-        if path is not None:
-            save_weights(path, self._model.keras, {"epoch": self.state.epoch})
+        if name is not None:
+            path = place(filled(self._options.base, name, self.state.variables()))
+            told = {"epoch": self.state.epoch, **self._data_says()}
+            save_weights(path, self._model.keras, told)
+
+    def _data_says(self) -> dict[str, Any]:
+        """What whoever uses the weights elsewhere must know of the data: its vocabularies."""
+        known = self._data.metadata()
+        return {key: known[key] for key in ("vocabulary", "split") if key in known}
 
     def _save(self) -> None:
-        if self._checkpoint is not None:
+        name = self._options.state_path
+        if name is not None:
             self._log.flush()
+            path = place(filled(self._options.base, name, self.state.variables()))
             state = asdict(self.state)
-            save_checkpoint(self._checkpoint, self._model.keras, self._optimizer.keras, state)
+            save_checkpoint(path, self._model.keras, self._optimizer.keras, state)
             self._saved = (self.state.step, self.state.samples, time.monotonic())
 
 
-def feed(model: Model, losses: Losses, batch: Batch) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A batch as the inputs of the network and the truths of its losses (by their number)."""
-    truth = {
-        f"{i}.{name}": array
-        for i, loss in enumerate(losses)
-        for name, array in loss.truth(batch).items()
-    }
-    return {name: batch[name] for name in model.inputs}, truth
+class _First:
+    """Counts the samples of batches, and hands on the first batch."""
 
+    def __init__(self, hand_on: OnBatch | None) -> None:
+        self.samples = 0
+        self._hand_on = hand_on
 
-def predict(model: Model, provider: Provider) -> Iterator[tuple[Batch, dict[str, Any]]]:
-    """Each batch of the provider in order, with the network's outputs as numpy arrays."""
-    for batch in provider.batches(0, training=False):
-        outputs = model.keras.predict_on_batch({name: batch[name] for name in model.inputs})
-        yield batch, {name: np.asarray(array, np.float32) for name, array in outputs.items()}
-
-
-def measure(model: Model, losses: Losses, provider: Provider) -> dict[str, float]:
-    """Mean loss (by sample) and every measure of the losses over a provider.
-
-    Of several losses, `loss` is their weighted sum, and each stands there by its target as well.
-    """
-    ops = keras().ops
-    sums, samples = [0.0] * len(losses), 0
-    measures: list[Measure | None] = [loss.measure() for loss in losses]
-    for batch, outputs in predict(model, provider):
-        for i, (loss, gauge) in enumerate(zip(losses, measures, strict=True)):
-            output = outputs[loss.target]
-            truth = {
-                name: ops.convert_to_tensor(array) for name, array in loss.truth(batch).items()
-            }
-            sums[i] += float(ops.sum(loss.value(truth, ops.convert_to_tensor(output))))
-            if gauge is not None:
-                gauge.add(output, batch)
-        samples += len(batch["sample"])
-    means = [one / max(1, samples) for one in sums]
-    total = sum(loss.weight * mean for loss, mean in zip(losses, means, strict=True))
-    figures = {"loss": total}
-    for loss, mean, gauge in zip(losses, means, measures, strict=True):
-        prefix = f"{loss.target} " if len(losses) > 1 else ""
-        if prefix:
-            figures[f"{prefix}loss"] = mean
-        if gauge is not None:
-            figures[prefix + gauge.name] = gauge.value
-    return figures
-
-
-class _NotANumber(Exception):
-    """The loss of `samples` of a batch is not a number; nothing has been changed by them."""
-
-    def __init__(self, samples: list[int]) -> None:
-        super().__init__(samples)
-        self.samples = samples
-
-
-def _with_losses(model: Model, losses: Losses) -> Any:
-    """A Keras model that shares all layers of `model` and sums its losses."""
-    library = keras()
-    ops = library.ops
-    # Only torch works its losses out one after the other, in numbers that can be looked at; the
-    # others compile them, and their loss is looked at when the step is done.
-    looks = library.backend.backend() == "torch"
-
-    class Net(library.Model):  # type: ignore[misc,name-defined]
-        def compute_loss(
-            self,
-            x: Any = None,
-            y: Any = None,
-            y_pred: Any = None,
-            sample_weight: Any = None,
-            training: bool = True,
-        ) -> Any:
-            each = 0.0
-            for i, loss in enumerate(losses):
-                prefix = f"{i}."
-                truth = {
-                    name.removeprefix(prefix): ops.convert_to_tensor(value)
-                    for name, value in y.items()
-                    if name.startswith(prefix)
-                }
-                each = each + loss.weight * loss.value(truth, y_pred[loss.target])
-            if looks:
-                wrong = ~np.isfinite(ops.convert_to_numpy(each))
-                if wrong.any():
-                    raise _NotANumber(np.flatnonzero(wrong).tolist())
-            return ops.mean(each)
-
-    return Net(model.keras.inputs, model.keras.output)
+    def __call__(self, batch: Batch, outputs: Mapping[str, Any]) -> None:
+        if self.samples == 0 and self._hand_on is not None:
+            self._hand_on(batch, outputs)
+        self.samples += len(batch["sample"])

@@ -6,6 +6,7 @@ arrays, numbers or texts. Knows nothing of batches, networks or training.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,7 @@ def supplier(name: str) -> Callable[[type], type]:
 
 
 def resolve(base: Path, path: str) -> Path:
-    """`path` of a Kurfile: `~` is the home folder, and a relative path starts at `base`."""
-    expanded = Path(path).expanduser()
+    """`path` of a Kurfile: `~` is the home folder, `$NAME` is what the environment says, and a
+    relative path starts at `base`."""
+    expanded = Path(os.path.expandvars(path)).expanduser()
     return expanded if expanded.is_absolute() else base / expanded
