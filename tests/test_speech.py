@@ -117,7 +117,7 @@ def test_manifests_of_three_kinds(tmp_path: Path) -> None:
 
 def test_what_a_sample_holds(tmp_path: Path) -> None:
     write_tones(tmp_path, "clips", ["abc", "dd"])
-    data = speech(tmp_path, key="left", vocab=["d", "c", "b", "a"])
+    data = speech(tmp_path, prefix="left", vocab=["d", "c", "b", "a"])
     sample = data.sample(0, QUIET)
     pcm = read_pcm(tmp_path / "audio/clips0.wav", row(tmp_path / "x"))
     wanted = features(pcm, RATE, FbankOptions(**{**FEATURES}))  # type: ignore[arg-type]
@@ -296,7 +296,7 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
         {"vocab": ["a", "b"]},
         "clips.jsonl:1: the transcript '?!' has no symbol of the vocabulary; drop the clip or ",
     ),
-    (GOOD, {"path": "none.jsonl"}, "none.jsonl: no such manifest"),
+    (GOOD, {"path": "none.jsonl"}, "none.jsonl: no such file or folder; 'url' would downlo"),
     (GOOD, {"vocab": "none.json"}, "none.json: the vocabulary cannot be read: No such file"),
     (GOOD, {"unknown": "?", "vocab": ["a"]}, "'unknown' must be a symbol of the vocabulary, fou"),
     (GOOD, {"augment": {"noise": "none.jsonl"}}, "none.jsonl: no such manifest"),
@@ -306,8 +306,26 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (GOOD, {"augment": {"views": [{"sped": 1}]}}, "'augment.views.0' has no argument 'sped' ("),
     (GOOD, {"features": {"bins": 3}}, "'features' has no argument 'bins' (did you mean 'mel_bins"),
     (GOOD, {"features": {"mel_bins": 0}}, "features need a mel bin, and 0 < hop_seconds <= "),
-    (GOOD, {"samples": 0}, "'samples' must be at least 1, found 0"),
-    (GOOD, {"type": "spec"}, "'type' of speech must be one of fbank, found 'spec'"),
+    (GOOD, {"samples": 0}, "'samples: 0' takes none of 1 samples"),
+    (GOOD, {"samples": "1-2-3"}, "'samples' must be a number, '10-20', '10-', '10%' or '10-20%'"),
+    (GOOD, {"bucket": 0}, "'bucket' must be above 0, found 0"),
+    (
+        GOOD,
+        {"transcript": "text", "key": "text"},
+        "'transcript' and 'key' are the same; keep 'key'",
+    ),
+    (GOOD, {"key": ["text", "text"]}, "'key' names a field twice: text, text"),
+    (GOOD, {"key": ["text", "tones"]}, "clips.jsonl:1: no 'tones' with the transcript"),
+    (GOOD, {"vocab": {"said": ["a"]}}, "'vocab' has none for the field 'text'; it has: said"),
+    (GOOD, {"vocab": ["A", "a"]}, "'vocab' holds 'a' more than once"),
+    (
+        GOOD,
+        {"normalization": {"rotate": "up"}},
+        "'rotate' of 'normalization' must be yes or no or ",
+    ),
+    (GOOD, {"normalization": {"depth": 0}}, "'depth' must be at least 1, found 0"),
+    (GOOD, {"type": "spek"}, "'type' of speech must be one of spec, mfcc, raw, fbank or nothing, "),
+    (GOOD, {"type": "spec"}, "'features' is for 'type: fbank', found 'type: spec'"),
 ]
 
 

@@ -23,12 +23,11 @@ _ENDINGS = ("wav", "mp3", "flac", "opus")
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Sound with its transcript; `audio` is the file, `named` is how the manifest names it."""
+    """Sound; `audio` is the file, `named` is how the manifest names it."""
 
     audio: Path
     named: str
     duration: float
-    text: str
     row: Row = field(repr=False)
 
     @property
@@ -37,17 +36,14 @@ class Clip:
         return str(self.audio.absolute())
 
 
-def clip_of(row: Row, transcript: str) -> Clip:
-    """The clip of a line; `transcript` is the field with what is said."""
+def clip_of(row: Row) -> Clip:
+    """The clip of a line."""
     values = row.values
     duration = values.get("duration", values.get("duration_s"))
     if not isinstance(duration, int | float) or not 0 < duration < math.inf:
         raise row.error("no 'duration' (or 'duration_s') in seconds, above 0")
-    text = values.get(transcript)
-    if not isinstance(text, str):
-        raise row.error(f"no {transcript!r} with the transcript")
     audio, named = audio_of(row)
-    return Clip(audio, named, float(duration), text, row)
+    return Clip(audio, named, float(duration), row)
 
 
 def audio_of(row: Row) -> tuple[Path, str]:

@@ -6,6 +6,7 @@ Knows the file format; knows nothing of what the fields mean.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,7 @@ class Row:
 
 def read_manifest(path: Path) -> list[Row]:
     """The rows of a manifest file, or of the first `.jsonl` file of a folder."""
-    if path.is_dir():
-        found = sorted(one for one in path.glob("*.jsonl") if not one.name.startswith("."))
-        if not found:
-            raise KurError(f"{path}: no .jsonl manifest in this folder")
-        path = found[0]
+    path = find_manifest(path) if path.is_dir() else path
     try:
         lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
     except FileNotFoundError:
@@ -60,3 +57,13 @@ def read_manifest(path: Path) -> list[Row]:
     if not rows:
         raise KurError(f"{path}: the manifest is empty")
     return rows
+
+
+def find_manifest(folder: Path) -> Path:
+    """The first .jsonl file of a folder that is not hidden, or else of a folder in it."""
+    for inside, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if name.lower().endswith(".jsonl") and not name.startswith("."):
+                return Path(inside) / name
+    raise KurError(f"{folder}: no .jsonl manifest in this folder")

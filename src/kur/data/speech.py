@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -20,17 +22,25 @@ from numpy.typing import NDArray
 
 from kur.arguments import ArgumentError, bind
 from kur.data import augment as effects
+from kur.data.archive import is_archive
 from kur.data.cache import FrameCache
+from kur.data.choice import chosen
 from kur.data.clips import SAMPLE_RATE, Clip, Pcm, audio_of, clip_of, read_pcm
 from kur.data.manifest import read_manifest
+from kur.data.normalization import Normalization, NormalizationOptions, Statistics
+from kur.data.package import Package, installed, unpacked
+from kur.data.spectra import Analysis, Kind
 from kur.data.supplier import Draw, Sample, Source, Trained, resolve, supplier
-from kur.data.vocabulary import Split, load_vocabulary
+from kur.data.transcripts import Transcripts, keys_of, vocab_of
+from kur.data.vocabulary import Split
 from kur.errors import KurError
-from kur.features import FbankOptions, Frames, log_mel, subtract_moving_mean
+from kur.features import FbankOptions, Frames, log_mel
 
 Options = TypeVar("Options")
 Range = tuple[float, float]
 
+_log = logging.getLogger(__name__)
+_THREADS = 2
 _TELEPHONE_TOP_HZ = 3800.0
 # Babble is this many other talkers.
 _TALKERS = 3
@@ -67,50 +77,73 @@ class Augmentation:
 @supplier("speech_recognition")
 class SpeechRecognition:
     """Speech with transcripts; sources utterance, utterance_length, utterance_raw, transcript,
-    transcript_raw, transcript_length, duration, audio_source (with `key`, each prefixed KEY_)."""
+    transcript_raw, transcript_length, duration, audio_source.
+
+    The package (path, url, checksum; an archive is unpacked) is a folder with a .jsonl manifest, or
+    the manifest. `key` is the field of the transcript, or several: then transcripts are called
+    KEY_transcript. `type` is spec (default), mfcc, raw, or fbank, which `features` and `augment`
+    are for. `normalization` is the path of its file, or {path, center, scale, rotate, depth}.
+    `samples` takes some ("10%", "10-20%", "100-", 100), `fill` is how short ones are padded,
+    `bucket` rounds their padded length to so many seconds, `data_cpus` is how many threads listen.
+    `prefix` is put before the names of all sources.
+    """
 
     def __init__(
         self,
         *,
         base: Path,
-        path: str,
-        type: Literal["fbank"] = "fbank",
-        features: dict[str, Any] | None = None,
-        transcript: str = "text",
-        split: Split = "characters",
-        vocab: list[str] | str | None = None,
-        unknown: str | None = None,
+        path: str | None = None,
+        url: str | None = None,
+        checksum: str | None = None,
+        unpack: bool = True,
+        type: Kind | None = None,
+        normalization: str | bool | dict[str, Any] | None = None,
         min_duration: float | None = None,
         max_duration: float | None = None,
-        samples: int | None = None,
-        key: str | None = None,
-        cache: str | None = None,
+        max_frequency: float | None = None,
+        key: str | list[str] | None = None,
+        transcript: str | None = None,
+        split: Split = "characters",
+        vocab: str | list[Any] | dict[str, Any] | None = None,
+        unknown: str | None = None,
+        samples: int | float | str | None = None,
+        fill: Literal["zero", "loop"] = "zero",
+        bucket: float | None = None,
+        data_cpus: int | None = None,
+        prefix: str | None = None,
+        features: dict[str, Any] | None = None,
         augment: dict[str, Any] | None = None,
+        cache: str | None = None,
         trained: Callable[[], Trained] | None = None,
+        settings_seed: int = 0,
     ) -> None:
-        if samples is not None and samples < 1:
-            raise ArgumentError(f"'samples' must be at least 1, found {samples}", "samples")
-        self._base = base
-        self._prefix = f"{key}_" if key else ""
-        self._options = _options(FbankOptions, features, "features")
+        for name, value in (("bucket", bucket), ("max_frequency", max_frequency)):
+            if value is not None and not value > 0:
+                raise ArgumentError(f"{name!r} must be above 0, found {value}", name)
+        self._base, self._seed, self._trained = base, settings_seed, trained or (lambda: {})
+        self.workers = data_cpus
+        self._prefix = f"{prefix}_" if prefix else ""
+        self._analysis = _analysis(type, features, augment, max_frequency)
+        self._options = self._analysis.fbank
         self._augmentation = _augmentation(augment)
-        manifest = resolve(base, path)
-        self._clips = [
-            clip
-            for clip in (clip_of(row, transcript) for row in read_manifest(manifest))
-            if (min_duration is None or clip.duration >= min_duration)
-            and (max_duration is None or clip.duration <= max_duration)
-        ][:samples]
-        if not self._clips:
-            raise KurError(f"{manifest}: no clip between min_duration and max_duration")
-        if vocab is None and trained is not None:
-            vocab = trained().get("vocabulary", {}).get(f"{self._prefix}transcript")
-        texts = (clip.text for clip in self._clips)
-        self._vocabulary = load_vocabulary(vocab, split, base, texts, unknown)
-        self._transcripts = [self._encoded(clip) for clip in self._clips]
+        self._fill, self._bucket = fill, bucket
+        self._normalizing = _normalizing(normalization, self._analysis.kind)
+        manifest = _manifest(Package(url=url, path=path, checksum=checksum), base, unpack)
+        clips = _clips(manifest, min_duration, max_duration)
+        self._clips = [clips[i] for i in chosen(samples, len(clips), settings_seed)]
+        rows, keys = [clip.row for clip in self._clips], keys_of(key, transcript)
+        known = self._trained() if vocab is None else {}
+        self._transcripts = [
+            Transcripts(
+                self._prefix + (f"{one}_transcript" if len(keys) > 1 else "transcript"),
+                *(one, rows, vocab_of(vocab, keys, i), split, base, unknown, known),
+            )
+            for i, one in enumerate(keys)
+        ]
         self._folder = resolve(base, cache) if cache else None
         self._caches: dict[str, FrameCache] = {}
         self._lock = threading.RLock()
+        self._normalization = self._read_normalization()
         # Read at once, so that a wrong path is known before a training begins.
         self._noise_rows = self._rows(self._augmentation.noise)
         self._room_rows = self._rows(self._augmentation.rooms)
@@ -119,15 +152,18 @@ class SpeechRecognition:
         return len(self._clips)
 
     def sources(self) -> dict[str, Source]:
-        """Frames are (time, mel_bins); transcripts (symbols,); lengths are numbers."""
-        sources = {
-            "utterance": Source((None, self._options.mel_bins)),
+        """Frames are (time, bins); transcripts (symbols,); lengths are numbers."""
+        steps = max(1, round((self._bucket or 0) / self._analysis.step_seconds))
+        shape = (None, self._analysis.bins)
+        found = {
+            "utterance": Source(shape, multiple=steps, loop=self._fill == "loop"),
             "utterance_length": Source((), "int32"),
-            "transcript": Source((None,), "int32"),
-            "transcript_length": Source((), "int32"),
             "duration": Source(()),
         }
-        return {self._prefix + name: source for name, source in sources.items()}
+        sources = {self._prefix + name: source for name, source in found.items()}
+        for one in self._transcripts:
+            sources |= one.sources()
+        return sources
 
     def lengths(self) -> NDArray[np.float64]:
         """Seconds of each clip."""
@@ -138,74 +174,131 @@ class SpeechRecognition:
         clip = self._clips[index]
         return f"{clip.row.place} ({clip.named})"
 
+    def values(self, source: str) -> NDArray[np.float64] | None:
+        """Seconds, or the number of symbols."""
+        for one in self._transcripts:
+            if source in one.sources():
+                return one.lengths()
+        return self.lengths()
+
     def metadata(self) -> dict[str, Any]:
-        """Features, sample rate and units."""
-        return {
+        """Features, sample rate, units and, where frames are normalized, how."""
+        utterance = f"{self._prefix}utterance"
+        found: dict[str, Any] = {
             "sample_rate": SAMPLE_RATE,
-            "features": self._options.as_metadata(),
-            "input": f"{self._prefix}utterance",
-            "vocabulary": {f"{self._prefix}transcript": list(self._vocabulary.symbols)},
-            "split": {f"{self._prefix}transcript": self._vocabulary.split},
+            "features": self._analysis.metadata(),
+            "input": utterance,
         }
+        for one in self._transcripts:
+            for key, value in one.metadata().items():
+                found[key] = {**found.get(key, {}), **value}
+        normalization = self._normalized()
+        if normalization is not None:
+            found["normalization"] = {utterance: normalization.as_metadata()}
+        return found
 
     def sample(self, index: int, draw: Draw) -> Sample:
-        """Frames (time, mel_bins), the transcript as numbers, and their lengths."""
-        clip, transcript = self._clips[index], self._transcripts[index]
+        """Frames (time, bins), the transcript as numbers, and their lengths."""
+        clip = self._clips[index]
+        normalization = self._normalized()
         chosen, rng = self._augmentation, draw.random(index)
         if draw.training:
             view = chosen.views[int(rng.integers(len(chosen.views)))]
             frames = self._augmented(self._frames(clip, view), view, rng)
         else:
             frames = self._frames(clip, effects.View())
-        frames = subtract_moving_mean(frames, self._options)
+        frames = self._analysis.levelled(frames)
+        if normalization is not None:
+            frames = normalization.apply(frames)
         if draw.training and (chosen.times or chosen.bands):
             frames = effects.mask(frames, chosen.times, chosen.time, chosen.bands, chosen.band, rng)
         values = {
             "utterance": frames,
             "utterance_raw": frames,
             "utterance_length": len(frames),
-            "transcript": transcript,
-            "transcript_raw": clip.text,
-            "transcript_length": len(transcript),
             "duration": np.float32(clip.duration),
             "audio_source": str(clip.audio),
         }
-        return {self._prefix + name: value for name, value in values.items()}
+        found = {self._prefix + name: value for name, value in values.items()}
+        for one in self._transcripts:
+            found |= one.sample(index)
+        return found
 
-    def _encoded(self, clip: Clip) -> NDArray[np.int32]:
-        transcript = self._vocabulary.encode(clip.text)
-        if len(transcript) == 0:
-            raise clip.row.error(
-                f"the transcript {clip.text!r} has no symbol of the vocabulary; drop the clip or "
-                f"extend 'vocab'"
-            )
-        return transcript
+    def _read_normalization(self) -> Normalization | None:
+        """The normalization of a file that is there; read at once, for its errors."""
+        options = self._normalizing
+        path = resolve(self._base, options.path) if options and options.path else None
+        if options is None or path is None or not path.exists():
+            return None
+        found = Statistics.read(path)
+        if len(found.mean) != self._analysis.bins:
+            message = f"made for {len(found.mean)} numbers a frame, not for {self._analysis.bins}"
+            raise ArgumentError(f"{path}: {message}", "normalization")
+        return Normalization.of(found, options)
+
+    def _normalized(self) -> Normalization | None:
+        """The normalization: of its file, of the training data, or made of some clips."""
+        options = self._normalizing
+        if options is None or self._normalization is not None:
+            return self._normalization
+        with self._lock:
+            known = self._trained().get("normalization", {}).get(f"{self._prefix}utterance")
+            if self._normalization is None:  # the training data may have written the file
+                self._normalization = self._read_normalization()
+            if self._normalization is None and known is not None:
+                self._normalization = Normalization.from_metadata(known)
+            if self._normalization is None:
+                self._normalization = self._learned(options)
+        return self._normalization
+
+    def _learned(self, options: NormalizationOptions) -> Normalization:
+        order = np.random.default_rng((self._seed, options.depth)).permutation(len(self._clips))
+        clips = [self._clips[i] for i in np.sort(order[: options.depth])]
+        _log.info("listening to %d clips, to normalize", len(clips))
+
+        def plain(clip: Clip) -> Frames:
+            return self._analysis.levelled(self._heard(clip, effects.View()))
+
+        with ThreadPoolExecutor(self.workers or _THREADS) as pool:
+            found = Statistics.of(list(pool.map(plain, clips)))
+        if options.path:
+            path = resolve(self._base, options.path)
+            found.write(path)
+            _log.info("normalization written to %s", path)
+        return Normalization.of(found, options)
 
     def _frames(self, clip: Clip, view: effects.View) -> Frames:
-        """Log-mel frames of a clip in a view, before any mean is taken off."""
+        """Frames of a clip in a view, before any mean is taken off."""
         cache = self._cache("clips", view)
         frames = cache.get(clip.key) if cache else None
         if frames is None:
-            # A view is heard once, so its random choices hang on the clip alone: on its name in
-            # the manifest, which is the same wherever the data lies.
-            seed = int.from_bytes(hashlib.sha256(clip.named.encode()).digest()[:8], "big")
-            rooms = self._rooms if view.room else []
-            pcm = read_pcm(clip.audio, clip.row)
-            pcm = view.hear(pcm, SAMPLE_RATE, rooms, np.random.default_rng(seed))
-            frames = log_mel(pcm, SAMPLE_RATE, self._options)
+            frames = self._heard(clip, view)
             if cache:
                 frames = cache.put(clip.key, frames)
         return frames
+
+    def _heard(self, clip: Clip, view: effects.View) -> Frames:
+        # A view is heard once, so its random choices hang on the clip alone: on its name in the
+        # manifest, which is the same wherever the data lies.
+        seed = int.from_bytes(hashlib.sha256(clip.named.encode()).digest()[:8], "big")
+        rooms = self._rooms if view.room else []
+        pcm = read_pcm(clip.audio, clip.row)
+        pcm = view.hear(pcm, SAMPLE_RATE, rooms, np.random.default_rng(seed))
+        if len(pcm) < self._analysis.shortest:
+            message = f"{clip.audio} has {len(pcm)} samples, too few for one frame"
+            raise clip.row.error(f"{message} ({self._analysis.shortest})")
+        return self._analysis.frames(pcm)
 
     def _cache(self, what: str, view: effects.View) -> FrameCache | None:
         if self._folder is None:
             return None
         rooms = self._augmentation.rooms if view.room else None
-        text = json.dumps([_CACHE_VERSION, what, repr(view), repr(self._options), rooms])
+        kind = repr(self._options if self._analysis.kind == "fbank" else self._analysis)
+        text = json.dumps([_CACHE_VERSION, what, repr(view), kind, rooms])
         key = hashlib.sha256(text.encode()).hexdigest()[:16]
         with self._lock:
             if key not in self._caches:
-                self._caches[key] = FrameCache(self._folder, key, self._options.mel_bins)
+                self._caches[key] = FrameCache(self._folder, key, self._analysis.bins)
             return self._caches[key]
 
     def _augmented(self, frames: Frames, view: effects.View, rng: np.random.Generator) -> Frames:
@@ -273,6 +366,50 @@ def _stretch(frames: Frames, count: int, rng: np.random.Generator) -> Frames:
     """`count` frames of a noise, from a random place, again from its start where it ends."""
     start = int(rng.integers(len(frames)))
     return np.take(frames, np.arange(start, start + count), axis=0, mode="wrap")
+
+
+def _manifest(package: Package, base: Path, unpack: bool) -> Path:
+    found = installed(package, base)
+    if not unpack and is_archive(found):
+        raise ArgumentError(f"{found}: an archive, which 'unpack: no' leaves packed", "unpack")
+    return unpacked(found)
+
+
+def _clips(manifest: Path, shortest: float | None, longest: float | None) -> list[Clip]:
+    """The clips of a manifest that are neither too short nor too long, in seconds."""
+    rows = read_manifest(manifest)
+    clips = [
+        clip
+        for clip in map(clip_of, rows)
+        if (shortest is None or clip.duration >= shortest)
+        and (longest is None or clip.duration <= longest)
+    ]
+    if not clips:
+        raise KurError(f"{rows[0].file}: no clip between min_duration and max_duration")
+    return clips
+
+
+def _analysis(
+    kind: Kind | None, features: Any, augment: Any, max_frequency: float | None
+) -> Analysis:
+    """How clips are heard. `features` and `augment` are for fbank and stand for it; without them
+    the type is that of Kur 0.7."""
+    ours = [name for name, one in (("features", features), ("augment", augment)) if one is not None]
+    kind = kind or ("fbank" if ours else "spec")
+    if ours and kind != "fbank":
+        raise ArgumentError(f"{ours[0]!r} is for 'type: fbank', found 'type: {kind}'", ours[0])
+    options = _options(FbankOptions, features, "features")
+    if max_frequency is not None and max_frequency > options.low_hz:
+        options = replace(options, high_hz=min(max_frequency, options.high_hz))
+    return Analysis(kind, SAMPLE_RATE, max_frequency, options)
+
+
+def _normalizing(given: Any, kind: Kind) -> NormalizationOptions | None:
+    """How frames are normalized; if nothing is said, as Kur 0.7 did where it could."""
+    if given is False or (given is None and kind not in ("spec", "mfcc")):
+        return None
+    options = {"path": given} if isinstance(given, str) else given
+    return _options(NormalizationOptions, None if options is True else options, "normalization")
 
 
 def _augmentation(given: dict[str, Any] | None) -> Augmentation:

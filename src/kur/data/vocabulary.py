@@ -37,8 +37,8 @@ class Vocabulary:
     def _numbers(self) -> dict[str, int]:
         return {symbol: i for i, symbol in enumerate(self.symbols)}
 
-    def encode(self, text: str) -> NDArray[np.int32]:
-        """Numbers of the symbols of `text`."""
+    def encode(self, text: str | list[str]) -> NDArray[np.int32]:
+        """Numbers of the symbols of a text, or of a list of symbols."""
         other = None if self.unknown is None else self._numbers[self.unknown]
         found = (self._numbers.get(symbol, other) for symbol in self.pieces(text))
         return np.array([number for number in found if number is not None], np.int32)
@@ -48,13 +48,19 @@ class Vocabulary:
         pieces = [self.symbols[i] for i in numbers if 0 <= i < len(self.symbols)]
         return (" " if self.split == "spaces" else "").join(pieces)
 
-    def pieces(self, text: str) -> Sequence[str]:
-        """`text` as symbols; characters in lower case."""
-        return text.split() if self.split == "spaces" else text.lower()
+    def pieces(self, text: str | list[str]) -> Sequence[str]:
+        """A text, or a list of symbols, as symbols; characters in lower case."""
+        if self.split == "spaces":
+            return text.split() if isinstance(text, str) else text
+        return text.lower() if isinstance(text, str) else [one.lower() for one in text]
 
 
 def load_vocabulary(
-    vocab: Any, split: Split, base: Path, texts: Iterable[str], unknown: str | None = None
+    vocab: Any,
+    split: Split,
+    base: Path,
+    texts: Iterable[str | list[str]],
+    unknown: str | None = None,
 ) -> Vocabulary:
     """The vocabulary that a Kurfile gives: a list, the path of a JSON list, or None (inferred from
     `texts`: sorted, lower case)."""
