@@ -48,9 +48,9 @@ LAYERS = {
         "overrides", "scope", "evaluate_text", "devices", "reader",
         "features", "data",
         "backend", "layers", "containers", "model",
-        "metrics", "losses", "optimizers", "step", "naming", "checkpoint", "log", "assemble",
-        "train", "hooks",
-        "session", "export",
+        "metrics", "losses", "optimizers", "step", "naming", "checkpoint", "legacy", "log",
+        "assemble", "slack", "evaluate", "evaluation_hooks", "train", "hooks", "plot",
+        "tensorboard", "session", "transcribe", "export",
         "cli",
     ],
 }
@@ -60,7 +60,7 @@ ALLOWED_OF_KUR = {"kur.features", "kur.errors"}
 # These work on plain arrays: beside each other's files they know these modules only.
 PLAIN = {"index": {"earshot.errors"}, "search": {"earshot.errors", "earshot.types"}}
 # Where words are printed. `kur.hooks` is the line of progress.
-PRINTING = {"earshot.cli", "earshot.present", "kur.cli", "kur.hooks"}
+PRINTING = {"earshot.cli", "earshot.present", "kur.cli", "kur.hooks", "kur.evaluation_hooks"}
 
 GRAB_BAGS = {"utils", "util", "common", "helpers", "helper", "misc", "shared", "tools"}
 LONGEST_FILE = 500

@@ -59,17 +59,23 @@ def assemble(
     sections: tuple[str, ...],
     backend: str | None = None,
     precision: str | None = None,
+    *,
+    says: Trained | None = None,
+    given: Mapping[str, Mapping[str, Provider]] | None = None,
 ) -> Assembly:
     """Build everything that `sections` (such as train and validate) of a parsed Kurfile need.
+
+    `says` is what is known of the training data from elsewhere (trained weights tell it); `given`
+    is what the network is fed with, if it does not come from the sections.
 
     `precision` is a Keras dtype policy (`float32`, `mixed_bfloat16`), by default that of
     `settings.precision`.
     """
     settings = kurfile.section("settings")
     # Data first: it is quicker to check than Keras is to load.
-    data: dict[str, dict[str, Provider]] = {}
+    data: dict[str, Mapping[str, Provider]] = dict(given or {})
     for name in sections:
-        data[name] = providers(kurfile, name, data.get("train"))
+        data[name] = providers(kurfile, name, data.get("train"), says)
     chosen = _selected(kurfile, settings.get("backend"), backend)
     keras().utils.set_random_seed(seed_of(kurfile))
     policy = precision or settings.get("precision") or DEFAULT_PRECISION
@@ -116,20 +122,25 @@ def run_section(kurfile: Kurfile, name: str) -> Run:
 
 
 def providers(
-    kurfile: Kurfile, section: str, training: Mapping[str, Provider] | None = None
+    kurfile: Kurfile,
+    section: str,
+    training: Mapping[str, Provider] | None = None,
+    says: Trained | None = None,
 ) -> dict[str, Provider]:
     """The providers of a section by name; one nameless ('') where `data` is a plain list.
 
     A vocabulary (or normalization) that is not given is that of the training data, so that a
     network is always measured by the symbols that it was trained on; `training` are its providers,
-    if they have been made already.
+    if they have been made already, `says` what is known of it without them.
     """
     options = train_section(kurfile) if section == "train" else run_section(kurfile, section)
     if not any(options.data.values()):
         message = "no 'data': a list of suppliers is needed"
         raise kurfile.error(None, (section,), message)
-    trained = None
-    if section != "train" and train_section(kurfile).data:
+    trained: Callable[[], Trained] | None = None
+    if section != "train" and says:
+        trained = functools.partial(dict, says)
+    elif section != "train" and train_section(kurfile).data:
         trained = functools.cache(lambda: _metadata(training or providers(kurfile, "train")))
     made = {}
     for name, entries in options.data.items():

@@ -28,9 +28,15 @@ _EARLY_SEED = "seed_generator_state"
 
 
 def place(path: Path) -> Path:
-    """Where a file called `path` is really kept: beside the folder of that name, where one stands
-    in the way (which is how Kur 0.7 kept weights)."""
+    """Where a file called `path` is written: beside the folder of that name, where one stands in
+    the way (which is how Kur 0.7 kept weights)."""
     return path.with_name(f"{path.name}.safetensors") if path.is_dir() else path
+
+
+def find(path: Path) -> Path:
+    """Where what is called `path` is read: what `place` has written, or else the folder itself."""
+    written = place(path)
+    return written if written.is_file() else path
 
 
 def save_weights(path: Path, model: Any, metadata: dict[str, Any] | None = None) -> None:
@@ -41,7 +47,7 @@ def save_weights(path: Path, model: Any, metadata: dict[str, Any] | None = None)
 def load_weights(path: Path, model: Any) -> None:
     """Set the variables of a Keras model, from a weights file or a checkpoint; KurError where
     names or shapes do not fit."""
-    arrays, metadata = _read(path)
+    arrays, metadata = _open(path, arrays=True)
     if metadata.get("kind") == "checkpoint":
         arrays = _under("model/", arrays)
     arrays = {
@@ -63,7 +69,7 @@ def save_checkpoint(path: Path, model: Any, optimizer: Any, state: dict[str, Any
 
 def load_checkpoint(path: Path, model: Any, optimizer: Any) -> dict[str, Any]:
     """Set the variables of model and optimizer (which must be built), and return the state."""
-    arrays, metadata = _read(path)
+    arrays, metadata = _open(path, arrays=True)
     state = metadata.get("state")
     if metadata.get("kind") != "checkpoint" or not isinstance(state, dict):
         raise KurError(f"{path}: this is a weights file, not a checkpoint; name it in 'weights'")
@@ -76,6 +82,17 @@ def load_checkpoint(path: Path, model: Any, optimizer: Any) -> dict[str, Any]:
     own = {str(i): variable for i, variable in enumerate(optimizer.variables)}
     _assign(path, own, _under("optimizer/", arrays), "another optimizer", anew)
     return state
+
+
+def told(path: Path) -> dict[str, Any]:
+    """What a weights file says of itself (nothing, if it is a folder of Kur 0.7); KurError if there
+    is none."""
+    return {} if path.is_dir() else _open(path, arrays=False)[1]
+
+
+def variables_of(model: Any) -> dict[str, Any]:
+    """The variables of a Keras model by name, without the states of its random layers."""
+    return _weights(model)
 
 
 def weights_of(model: Any) -> Arrays:
@@ -162,15 +179,18 @@ def _write(path: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
         raise KurError(f"{path}: cannot be written: {error}") from None
 
 
-def _read(path: Path) -> tuple[Arrays, dict[str, Any]]:
+def _open(path: Path, *, arrays: bool) -> tuple[Arrays, dict[str, Any]]:
     if not path.is_file():
         raise KurError(f"{path}: no such weights file")
+    found: Arrays = {}
     try:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if arrays:
+                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise KurError(f"{path}: not a readable safetensors file: {error}") from None
     if metadata.get("format") != FORMAT or "kur" not in metadata:
         raise KurError(f"{path}: not weights of Kur, or those of a newer one")
-    return arrays, json.loads(metadata["kur"])
+    says = json.loads(metadata["kur"])
+    return found, says if isinstance(says, dict) else {}

@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, run, about in (
         ("train", _train, "train the network, going on where a training was stopped"),
         ("test", _test, "measure the network on the test section"),
+        ("evaluate", _evaluate, "run the network on new data, or on files that are named"),
         ("build", _build, "build the network and print its layers"),
         ("dump", _dump, "print the parsed Kurfile as JSON"),
         ("data", _data, "print the first batches of a section"),
@@ -85,8 +86,13 @@ def _parser() -> argparse.ArgumentParser:
             help="override a value: -s train.epochs=2",
         )
         command.set_defaults(run=run)
-    for name in ("train", "test", "build"):
+    for name in ("train", "test", "evaluate", "build"):
         made[name].add_argument("--backend", help="torch, jax or tensorflow")
+    for name in ("train", "test", "evaluate"):
+        made[name].add_argument("--step", action="store_true", help="wait after each batch")
+    made["evaluate"].add_argument(
+        "--files", nargs="+", type=Path, metavar="FILE", help="sound files, to be printed as text"
+    )
     made["build"].add_argument("-b", "--bare", action="store_true", help="without any data")
     made["dump"].add_argument("-p", "--pre-parse", action="store_true", help="as it is read")
     sections = ("train", "validate", "test", "evaluate")
@@ -130,7 +136,7 @@ def _train(given: argparse.Namespace) -> int:
     # See above: an extra, and slow to load.
     from kur.session import training
 
-    trainer = training(_kurfile(given), given.backend)
+    trainer = training(_kurfile(given), given.backend, step=given.step)
     with _stop_on_signal(trainer) as interrupted:
         state = trainer.run()
     if interrupted:
@@ -171,11 +177,36 @@ def _stop_on_signal(trainer: Trainer) -> Iterator[list[int]]:
 
 def _test(given: argparse.Namespace) -> None:
     # See above: an extra, and slow to load.
+    from kur.hooks import pause_after
     from kur.session import testing
 
-    for name, figures in testing(_kurfile(given), given.backend).items():
+    pause = pause_after("test") if given.step else None
+    for name, figures in testing(_kurfile(given), given.backend, pause).items():
         for figure, value in figures.items():
             print(f"{name + ' ' if name else ''}{figure}: {value:.4f}")
+
+
+def _evaluate(given: argparse.Namespace) -> None:
+    # See above: an extra, and slow to load.
+    from kur.hooks import pause_after
+    from kur.session import destinations, evaluating
+    from kur.transcribe import transcribe
+
+    kurfile = _kurfile(given)
+    if given.files:
+        heard = transcribe(kurfile, given.files, given.backend)
+        for file, texts in zip(given.files, heard, strict=True):
+            for output, text in texts.items():
+                print(f"{file}{f' [{output}]' if len(texts) > 1 else ''}: {text}")
+        return
+    pause = pause_after("evaluate") if given.step else None
+    found = evaluating(kurfile, given.backend, pause)
+    for path in destinations(kurfile):
+        print(f"results: {path}")
+    if not destinations(kurfile) and not kurfile.section("evaluate").get("hooks"):
+        count = sum(one.samples for one in found.values())
+        said = "'destination' or 'hooks' in the evaluate section say what becomes of it"
+        print(f"kur: {count} samples were evaluated; {said}", file=sys.stderr)
 
 
 def _build(given: argparse.Namespace) -> None:

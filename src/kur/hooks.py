@@ -1,26 +1,30 @@
-"""What watches a training: the line of progress on the terminal, and pictures of the curves.
+"""What watches a training: the line of progress on the terminal, messages, pauses.
 
 Hooks that a Kurfile can name are classes registered with `hook`. Knows nothing of networks.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from kur.arguments import ArgumentError, bind
-from kur.data.supplier import resolve
-from kur.errors import KurError, nearest
+from kur.arguments import ArgumentError, bind, parameters
+from kur.errors import nearest
 from kur.log import Log
 from kur.marks import MarkedDict
 from kur.reader import Kurfile
+from kur.slack import Slack
+from kur.step import OnBatch
 from kur.train import State, Watcher
 
 HOOKS: dict[str, Callable[..., Watcher]] = {}
 _SMOOTHING = 0.98
+# How often a line is printed where nothing can be written over, in seconds.
+_PLAIN_EVERY = 60.0
 
 
 def hook(name: str) -> Callable[[type], type]:
@@ -35,97 +39,175 @@ def hook(name: str) -> Callable[[type], type]:
 
 
 class ProgressLine:
-    """One line that says where the training is: rewritten in place on a terminal, printed once a
-    minute elsewhere, and kept at the end of each epoch."""
+    """Where the training is: a bar that is rewritten in place on a terminal, a line once a minute
+    elsewhere, and a line that stays at the end of each epoch."""
 
-    def __init__(self) -> None:
-        self._epoch_started = 0.0
-        self._first_batch = 0
+    def __init__(self, stream: IO[str] | None = None, terminal: bool | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._terminal = self._stream.isatty() if terminal is None else terminal
+        self._bar: Any = None
+        self._task: Any = None
         self._shown = 0.0
         self._smooth: float | None = None
+        self._began = (0.0, 0, 0)  # when this epoch was gone on with, its batch, samples
+        self._figures: Mapping[str, float] = {}
 
     def on_batch(self, state: State, batches: int, loss: float, rate: float) -> None:
-        """Show the smoothed loss, the speed and the time that is left of the epoch."""
+        """Show the smoothed loss, the last figures, the speed and the time that is left."""
         now = time.monotonic()
         if self._smooth is None:
-            self._first_batch, self._epoch_started, self._smooth = state.batch, now, loss
+            self._smooth, self._began = loss, (now, state.batch, state.samples)
         self._smooth = _SMOOTHING * self._smooth + (1 - _SMOOTHING) * loss
-        terminal = sys.stderr.isatty()
-        if now - self._shown < (0.2 if terminal else 60):
+        if now - self._shown < (0.2 if self._terminal else _PLAIN_EVERY):
             return
         self._shown = now
-        left = ""
-        if state.batch > self._first_batch:
-            each = (now - self._epoch_started) / (state.batch - self._first_batch)
-            left = f"  {_clock(each * (batches - state.batch))} left of the epoch"
-        line = (
-            f"epoch {_of(state.epoch + 1, state.until)}  batch {state.batch}/{batches}  "
-            f"loss {self._smooth:.4f}  rate {rate:.2e}{left}"
-        )
-        start, end = ("\r\x1b[K", "") if terminal else ("", "\n")
-        print(f"{start}{line}", end=end, file=sys.stderr, flush=True)
+        if self._terminal:
+            self._draw(state, batches, rate)
+        else:
+            self._print(
+                f"epoch {_of(state.epoch + 1, state.until)}  batch {state.batch}/{batches}  "
+                f"loss {self._smooth:.4f}  rate {rate:.2e}{self._pace(state, batches)}"
+            )
 
     def on_epoch(self, state: State, figures: Mapping[str, float]) -> None:
         """Keep a line with every figure."""
-        self._smooth = None
+        self._figures = {name: one for name, one in figures.items() if "training" not in name}
         shown = "  ".join(f"{name} {_figure(name, value)}" for name, value in figures.items())
-        start = "\r\x1b[K" if sys.stderr.isatty() else ""
-        line = f"epoch {_of(state.epoch, state.until)}  {shown}  {_clock(state.seconds)} trained"
-        print(f"{start}{line}", file=sys.stderr, flush=True)
+        between = f"{state.epoch + 1} after batch {state.batch}"
+        where = between if state.batch else _of(state.epoch, state.until)
+        if not state.batch:
+            self._smooth = None
+        self._clear()
+        self._print(f"epoch {where}  {shown}  {clock(state.seconds)} trained")
+
+    def on_end(self, state: State, reason: str) -> None:
+        """Give the terminal back."""
+        self._clear()
+
+    def _pace(self, state: State, batches: int) -> str:
+        """Samples a second, and the time that is left of the epoch and of all of them."""
+        began, batch, samples = self._began
+        went = time.monotonic() - began
+        if state.batch <= batch or went <= 0:
+            return ""
+        each = went / (state.batch - batch)
+        text = f"  {(state.samples - samples) / went:.1f} samples/s"
+        text += f"  {clock(each * (batches - state.batch))} left of the epoch"
+        if state.until is not None and state.until > state.epoch + 1:
+            rest = (state.until - state.epoch) * batches - state.batch
+            text += f", {clock(each * rest)} of all"
+        return text
+
+    def _draw(self, state: State, batches: int, rate: float) -> None:
+        # Only a bar on a terminal needs it.
+        from rich import progress
+        from rich.console import Console
+
+        if self._bar is None:
+            self._bar = progress.Progress(
+                progress.TextColumn("{task.description}"),
+                progress.BarColumn(bar_width=24),
+                progress.MofNCompleteColumn(),
+                progress.TextColumn("{task.fields[said]}"),
+                console=Console(file=self._stream, force_terminal=True),
+                transient=True,
+            )
+            self._task = self._bar.add_task("", total=batches, said="")
+            self._bar.start()
+        last = "".join(f"  {name} {_figure(name, one)}" for name, one in self._figures.items())
+        said = f"loss {self._smooth:.4f}{self._pace(state, batches)}  rate {rate:.1e}{last}"
+        self._bar.update(
+            self._task,
+            description=f"epoch {_of(state.epoch + 1, state.until)}",
+            completed=state.batch,
+            total=batches,
+            said=said,
+        )
+
+    def _clear(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _print(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
 
 
-@hook("plot")
-class Plot:
-    """A picture of the losses and rates so far, drawn anew after each epoch."""
+@hook("slack")
+class SlackMessages:
+    """Posts to Slack when the training begins, after each epoch, and when it ends; see
+    `kur.slack`."""
 
-    def __init__(self, *, base: Path, log: Log, path: str) -> None:
-        if log.path is None:
-            raise ArgumentError("a plot is drawn from the log; give 'log' in the train section")
-        self._path = resolve(base, path)
-        self._log = log
+    def __init__(
+        self,
+        *,
+        channel: str,
+        url: str | None = None,
+        user: str = "kur",
+        icon: str = "dragon",
+        title: str | None = None,
+        token: str | None = None,
+        extra_files: list[str] | str | None = None,
+    ) -> None:
+        self._slack = Slack(
+            channel=channel,
+            url=url,
+            user=user,
+            icon=icon,
+            title=title,
+            token=token,
+            extra_files=extra_files,
+        )
+
+    def on_start(self, state: State) -> None:
+        """Say so."""
+        self._slack.post("Started training.")
 
     def on_batch(self, state: State, batches: int, loss: float, rate: float) -> None:
-        """Nothing: the picture is drawn once an epoch."""
+        """Nothing."""
 
     def on_epoch(self, state: State, figures: Mapping[str, float]) -> None:
-        """Draw the log."""
-        # Only a plot needs matplotlib, which takes a second to import.
-        from matplotlib.figure import Figure
-
-        lines = self._log.read()
-        epochs = [line for line in lines if "figures" in line]
-        names = list(dict.fromkeys(name for line in epochs for name in line["figures"]))
-        rates = [name for name in names if _is_share(name)]
-        picture = Figure(figsize=(9, 3.5 * (1 + bool(rates))), layout="constrained")
-        axes = picture.subplots(1 + bool(rates), 1, sharex=True, squeeze=False)[:, 0]
-        self._draw_batches(axes[0], [line for line in lines if "loss" in line])
-        for name in names:
-            points = [line for line in epochs if name in line["figures"]]
-            axes[1 if name in rates else 0].plot(
-                [line["step"] for line in points],
-                [line["figures"][name] for line in points],
-                marker=".",
-                label=name,
-            )
-        for axis, title in zip(axes, ("loss", "share"), strict=False):
-            axis.set(xlabel="batches", ylabel=title)
-            axis.grid(alpha=0.3)
-            axis.legend()
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            picture.savefig(self._path, dpi=110)
-        except (OSError, ValueError) as error:
-            raise KurError(f"{self._path}: the plot cannot be written: {error}") from None
-
-    def _draw_batches(self, axis: Any, lines: list[dict[str, Any]]) -> None:
-        if not lines:
+        """Say how it went."""
+        if state.batch:
             return
-        losses = [line["loss"] for line in lines]
-        steps = [line["step"] for line in lines]
-        axis.plot(steps, losses, linewidth=0.4, alpha=0.5, label="batch")
-        # The first batches are often so bad that nothing else could be seen.
-        shown = sorted(losses)[int(0.98 * (len(losses) - 1))]
-        axis.set_ylim(min(0.0, *losses), 1.1 * shown if shown > 0 else None)
+        total = "all" if state.until is None else state.until
+        info = {name.capitalize(): f"{value:.4f}" for name, value in figures.items()}
+        self._slack.post(f"Finished epoch {state.epoch} of {total}.", info)
+
+    def on_end(self, state: State, reason: str) -> None:
+        """Say why."""
+        self._slack.post("Training has ended.", {"Reason": reason})
+
+
+class Pause:
+    """Waits for Enter after each batch of a training."""
+
+    def on_batch(self, state: State, batches: int, loss: float, rate: float) -> None:
+        """Wait."""
+        wait(f"Train, epoch {state.epoch + 1}, batch {state.batch}: loss {loss:.4f}")
+
+    def on_epoch(self, state: State, figures: Mapping[str, float]) -> None:
+        """Nothing."""
+
+
+def pause_after(what: str) -> OnBatch:
+    """Something that waits for Enter after each batch of `what`."""
+    count = 0
+
+    def pause(batch: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
+        nonlocal count
+        count += 1
+        wait(f"{what}, batch {count}")
+
+    return pause
+
+
+def wait(said: str) -> None:
+    """Say something and wait for Enter; where nobody can press it, go on."""
+    print(said, file=sys.stderr)
+    print("Press ENTER to continue...", end="", file=sys.stderr, flush=True)
+    with contextlib.suppress(EOFError):
+        input()
 
 
 def make_hooks(
@@ -135,7 +217,9 @@ def make_hooks(
     made = []
     for i, entry in enumerate(entries):
         path: tuple[Any, ...] = ("train", "hooks", i)
-        given = entry if isinstance(entry, MarkedDict) else MarkedDict({entry: None})
+        given = MarkedDict({entry: None}) if isinstance(entry, str) else entry
+        if not isinstance(given, dict):
+            raise kurfile.error(None, path, f"a hook expected: its name, found {entry!r}")
         if len(given) != 1:
             message = f"one hook expected, found {', '.join(map(str, given)) or 'none'}"
             raise kurfile.error(None, path, message)
@@ -144,29 +228,32 @@ def make_hooks(
             message = f"unknown hook {name!r}{nearest(name, HOOKS)}; known: {', '.join(HOOKS)}"
             raise kurfile.error(None, (*path, name), message)
         kind, provided = HOOKS[name], {"base": base, "log": log}
+        taken = [one for one in parameters(kind) if one not in provided]
+        short = "path" if "path" in taken else next(iter(taken), None)
         try:
             what = f"the hook {name}"
-            made.append(kind(**bind(kind, options, what=what, shorthand="path", provided=provided)))
+            made.append(kind(**bind(kind, options, what=what, shorthand=short, provided=provided)))
         except ArgumentError as error:
             inside = (name, error.key) if error.key else (name,)
             raise kurfile.error(None, (*path, *inside), str(error)) from None
     return tuple(made)
 
 
-def _of(count: int, until: int | None) -> str:
-    return str(count) if until is None else f"{count}/{until}"
-
-
-def _is_share(name: str) -> bool:
+def is_share(name: str) -> bool:
     """Whether a figure is a share of something, shown in percent."""
     return name.endswith(("rate", "accuracy"))
 
 
-def _figure(name: str, value: float) -> str:
-    return f"{100 * value:.1f} %" if _is_share(name) else f"{value:.4f}"
-
-
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def _of(count: int, until: int | None) -> str:
+    return str(count) if until is None else f"{count}/{until}"
+
+
+def _figure(name: str, value: float) -> str:
+    return f"{100 * value:.1f} %" if is_share(name) else f"{value:.4f}"

@@ -18,7 +18,7 @@ _WAITING = 50
 
 class Log:
     """Batches (`{"step", "epoch", "loss", "rate", "seconds"}`) and epochs (`{"step", "epoch",
-    "seconds", "samples", "best", "figures"}`), one a line.
+    "seconds", "samples", "figures"}`), one a line.
 
     `path` None keeps nothing, `keep_batch` False epochs only; lines wait for at most `rate`
     seconds, or until there are fifty of them.

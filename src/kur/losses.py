@@ -270,6 +270,11 @@ class Ctc:
             raise KurError(f"ctc needs an output (steps, units), {self.target!r} is {shape[1:]}")
         self._model, self.blank = model, int(shape[-1]) - 1
 
+    @property
+    def source(self) -> str:
+        """The source with the wanted symbols."""
+        return self._output
+
     def steps(self, batch: Batch) -> Array:
         """Output steps of each sample that count: (batch,)."""
         assert self._model is not None, "attach comes first"

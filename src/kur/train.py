@@ -5,6 +5,7 @@ What one batch does is `step`'s. Knows nothing of YAML or suppliers.
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Mapping
@@ -12,9 +13,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
-from kur.checkpoint import load_checkpoint, load_weights, place, save_checkpoint, save_weights
+from kur.checkpoint import find, load_checkpoint, place, save_checkpoint, save_weights
 from kur.data.provider import Batch, Provider
 from kur.errors import KurError
+from kur.legacy import restore
 from kur.log import Log
 from kur.model import Model
 from kur.naming import check, filled, latest
@@ -51,7 +53,7 @@ class TrainOptions:
 
     def path(self, name: str | None) -> Path | None:
         """Where a file of the options is: the one that was saved last, where its name varies."""
-        return None if name is None else place(latest(self.base, name))
+        return None if name is None else find(latest(self.base, name))
 
     def own(self, path: Path) -> bool:
         """Whether this training writes the weights file `path` itself."""
@@ -233,7 +235,7 @@ class Trainer:
             known = {one.name for one in fields(State)}
             self.state = State(**{key: value for key, value in found.items() if key in known})
         elif initial is not None and (options.weights.must_exist or initial.exists()):
-            load_weights(initial, self._model.keras)
+            restore(initial, self._model)
             if options.own(initial):
                 self._recall()
         self._log.cut(self.state.step, self.state.epoch)
@@ -241,15 +243,20 @@ class Trainer:
     def _recall(self) -> None:
         """Count on from the last whole epoch of the log: where no checkpoint is kept, its number
         and the least losses are all that is known of the training before."""
-        lines = [line for line in self._log.read() if "best" in line]
+        lines = [line for line in self._log.read() if "samples" in line]
         if not lines:
             return
         last, state = lines[-1], self.state
-        state.epoch, state.step = last["epoch"], last["step"]
-        state.samples, state.seconds = last.get("samples", 0), last.get("seconds", 0.0)
-        state.best, state.best_valid = (
-            math.inf if one is None else float(one) for one in last["best"]
-        )
+        state.epoch, state.step, state.samples = last["epoch"], last["step"], last["samples"]
+        state.seconds = last.get("seconds", 0.0)
+
+        def least(name: str) -> float:
+            found = [line["figures"][name] for line in lines if name in line["figures"]]
+            return min(found, default=math.inf)
+
+        state.best_valid = least("validation loss")
+        by_training = self._options.best_valid is not None or not self._validation
+        state.best = least("training loss") if by_training else state.best_valid
         state.run_epoch, state.run_step = state.epoch, state.step
 
     def _begin(self) -> None:
@@ -370,8 +377,7 @@ class Trainer:
         state.epoch, state.batch, state.loss_sum = state.epoch + 1, 0, 0.0
         state.finished = state.epoch == state.until
         self._judge(epoch_over=True)
-        best = [one if math.isfinite(one) else None for one in (state.best, state.best_valid)]
-        more = {"samples": state.samples, "best": best}
+        more = {"samples": state.samples}
         self._log.epoch(state.step, state.epoch, state.seconds, figures, more)
         self._save_weights(self._options.weights.last)
         every = self._options.checkpoint
@@ -397,13 +403,12 @@ class Trainer:
     def _save_weights(self, name: str | None) -> None:
         if name is not None:
             path = place(filled(self._options.base, name, self.state.variables()))
-            told = {"epoch": self.state.epoch, **self._data_says()}
+            told = {"epoch": self.state.epoch, "data": self._data_says()}
             save_weights(path, self._model.keras, told)
 
     def _data_says(self) -> dict[str, Any]:
-        """What whoever uses the weights elsewhere must know of the data: its vocabularies."""
-        known = self._data.metadata()
-        return {key: known[key] for key in ("vocabulary", "split") if key in known}
+        """What whoever uses the weights elsewhere must know of the data, such as vocabularies."""
+        return {key: value for key, value in self._data.metadata().items() if _is_plain(value)}
 
     def _save(self) -> None:
         name = self._options.state_path
@@ -413,6 +418,14 @@ class Trainer:
             state = asdict(self.state)
             save_checkpoint(path, self._model.keras, self._optimizer.keras, state)
             self._saved = (self.state.step, self.state.samples, time.monotonic())
+
+
+def _is_plain(value: object) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 class _First:
