@@ -254,7 +254,8 @@ class Trainer:
             found = [line["figures"][name] for line in lines if name in line["figures"]]
             return min(found, default=math.inf)
 
-        state.best_valid = least("validation loss")
+        names = [f"{name} " for name in self._validation if name]
+        state.best_valid = least(f"{names[0] if len(names) == 1 else ''}validation loss")
         by_training = self._options.best_valid is not None or not self._validation
         state.best = least("training loss") if by_training else state.best_valid
         state.run_epoch, state.run_step = state.epoch, state.step
@@ -352,7 +353,8 @@ class Trainer:
             total, samples = total + found["loss"] * seen.samples, samples + seen.samples
         if samples:
             state.validation_loss = total / samples
-            figures.setdefault("validation loss", state.validation_loss)
+            if len(self._validation) > 1:
+                figures["validation loss"] = state.validation_loss
         state.validate_seconds += time.monotonic() - started
         return figures
 
