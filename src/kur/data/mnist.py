@@ -32,7 +32,7 @@ class Mnist(Arrays):
         self, *, base: Path, images: str | dict[str, Any], labels: str | dict[str, Any]
     ) -> None:
         files = {
-            name: installed(package_of(given, name), base)
+            name: installed(package_of(given, name), base, name)
             for name, given in (("images", images), ("labels", labels))
         }
         pictures, classes = read_idx(files["images"]), read_idx(files["labels"])

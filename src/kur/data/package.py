@@ -62,16 +62,20 @@ def package_of(given: str | Mapping[str, Any], key: str) -> Package:
         raise ArgumentError(str(error), f"{key}.{error.key}" if error.key else key) from None
 
 
-def installed(package: Package, base: Path) -> Path:
+def installed(package: Package, base: Path, key: str = "") -> Path:
     """The file or folder of a package, downloaded if need be; relative paths start at `base`.
 
-    KurError if it cannot be had, or is not what `checksum` says.
+    KurError if it cannot be had, or is not what `checksum` says; `key` is where the package stands
+    among the options of its supplier, if it is not those options themselves.
     """
     wanted = package.checksum.strip().lower() if package.checksum else None
     path = None if package.path is None else resolve(base, os.path.expandvars(package.path))
     if package.url is None:
         assert path is not None  # Package sees to it
-        return _there(path, wanted)
+        try:
+            return _there(path, wanted)
+        except ArgumentError as error:
+            raise ArgumentError(str(error), f"{key}.{error.key}" if key else error.key) from None
     if path is None:
         # Files of different addresses may share their name.
         path = cache_folder() / hashlib.sha256(package.url.encode()).hexdigest()[:12]
