@@ -102,13 +102,21 @@ class ProgressLine:
         # Only a bar on a terminal needs it.
         from rich import progress
         from rich.console import Console
+        from rich.table import Column
+        from rich.text import Text
+
+        class Said(progress.ProgressColumn):
+            """What gives way where the terminal is narrow."""
+
+            def render(self, task: progress.Task) -> Text:
+                return Text(task.fields["said"], no_wrap=True, overflow="ellipsis")
 
         if self._bar is None:
             self._bar = progress.Progress(
                 progress.TextColumn("{task.description}"),
-                progress.BarColumn(bar_width=24),
-                progress.MofNCompleteColumn(),
-                progress.TextColumn("{task.fields[said]}"),
+                progress.BarColumn(12, table_column=Column(no_wrap=True)),
+                progress.MofNCompleteColumn(table_column=Column(no_wrap=True)),
+                Said(table_column=Column()),
                 console=Console(file=self._stream, force_terminal=True),
                 transient=True,
             )

@@ -131,7 +131,8 @@ def _draw_losses(axis: Any, lines: Lines, x: str, unit: float) -> None:
     if batches:
         losses = [line["loss"] for line in batches]
         at = [line[x] / unit for line in batches]
-        axis.plot(at, losses, linewidth=0.4, alpha=0.5, label="batch")
+        thin = 0.4 if len(losses) > 500 else 1.0
+        axis.plot(at, losses, linewidth=thin, alpha=0.5, label="batch")
         # The first batches are often so bad that nothing else could be seen.
         shown = sorted(losses)[int(0.98 * (len(losses) - 1))]
         axis.set_ylim(min(0.0, *losses), 1.1 * shown if shown > 0 else None)
