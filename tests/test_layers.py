@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from tiny_kur import kurfile
 
+from kur.activations import ACTIVATIONS
 from kur.backend import keras
 from kur.errors import KurError
-from kur.layers import LAYERS, TimeStep, reach_of, stride_of
+from kur.layers import LAYERS
 from kur.model import Model, build
+from kur.timing import TimeStep, reach_of, stride_of
 
 # Input shape, the layer as it is written, output shape; None is a length that varies.
 SHAPES: list[tuple[list[int | None], str, tuple[int | None, ...]]] = [
@@ -35,10 +37,20 @@ SHAPES: list[tuple[list[int | None], str, tuple[int | None, ...]]] = [
     ([None, 3], "pool: {size: 2, strides: 2}", (None, 3)),
     ([None, 3], "recurrent: 5", (None, 5)),
     ([None, 3], "recurrent: {size: 5, type: lstm, sequence: no}", (5,)),
-    ([None, 3], "recurrent: {size: 5, bidirectional: yes, merge: concat}", (None, 10)),
+    ([None, 3], "recurrent: {size: 6, bidirectional: yes, merge: concat}", (None, 6)),
+    ([None, 3], "recurrent: {size: 5, bidirectional: yes, merge: CONCAT, type: LSTM}", (None, 4)),
     ([None, 3], "recurrent: {size: 5, bidirectional: yes, outer_activation: relu}", (None, 5)),
+    ([None, 3], "recurrent: {size: 5, gates: hard_sigmoid, reset_after: no}", (None, 5)),
     ([4], "activation: gelu", (4,)),
     ([4], "activation: none", (4,)),
+    ([4], "activation: leakyrelu", (4,)),
+    ([None, 4], "activation: {type: elu, alpha: 0.5}", (None, 4)),
+    ([None, 4], "activation: prelu", (None, 4)),
+    ([4], "dense: {size: [4, 4], highway: yes}", (4,)),
+    ([9, 3], "convolution: {kernels: 3, size: 5, highway: yes, bias: no}", (9, 3)),
+    ([9, 8, 3], "convolution: {size: 3, depthwise: yes, highway: yes}", (9, 8, 3)),
+    ([None, 6], "attention: 3", (None, 6)),
+    ([None, 6], "attention: {heads: 4, size: 5, dropout: 0.1, causal: yes}", (None, 6)),
     ([4], "activation:", (4,)),
     ([4], "batch_normalization: {momentum: 0.9}", (4,)),
     ([None, 4], "layer_normalization", (None, 4)),
@@ -56,6 +68,10 @@ SHAPES: list[tuple[list[int | None], str, tuple[int | None, ...]]] = [
     ([4], "repeat: 6", (6, 4)),
     ([5, 4], "upsample: 3", (15, 4)),
     ([None, 16], "squeeze_excite: 4", (None, 16)),
+    ([8, 8, 16], "squeeze_excite", (8, 8, 16)),
+    ([4], "dropout: {fraction: 0, independent: no}", (4,)),
+    ([None, 3], "dense: 4.0", (None, 4)),
+    ([None, 3], "merge", (None, 3)),
 ]
 
 
@@ -84,14 +100,17 @@ def test_shapes(
 
 
 def test_every_layer_is_in_the_list_of_shapes() -> None:
-    assert {layer.partition(":")[0] for _, layer, _ in SHAPES} | {"merge"} == set(LAYERS)
+    assert {layer.partition(":")[0] for _, layer, _ in SHAPES} == set(LAYERS)
 
 
 @pytest.mark.parametrize(
     ("mode", "wanted"),
     [
         ("concat", [1, 2, 3, 5]),
-        ("{mode: concatenate, axis: 1}", [1, 2, 3, 5]),
+        ("{mode: concatenate, axis: 0}", [1, 2, 3, 5]),
+        ("", [1, 2, 3, 5]),
+        ("ADD", [4, 7]),
+        ("subtract", [-2, -3]),
         ("add", [4, 7]),
         ("sum", [4, 7]),
         ("multiply", [3, 10]),
@@ -232,6 +251,13 @@ WRONG = [
     ([7], "pool: 2", "pool: a pool needs (time, channels), (height, width, channels) or a volume "),
     (SEQUENCE, "pool: {size: 2, type: mean}", "pool.type: 'type' of 'pool' must be one of max, av"),
     ([7], "recurrent: 3", "recurrent: "),
+    (SEQUENCE, "recurrent: {size: 3, merge: add}", "recurrent.merge: 'merge' joins two ways and "),
+    (SEQUENCE, "recurrent: {size: 1, bidirectional: yes, merge: concat}", "recurrent.size: "),
+    (SEQUENCE, "attention: 2", "attention.heads: 2 heads do not divide the 3 channels of the "),
+    ([7], "attention: 1", "attention: attention needs (time, channels) (its input, 'x0' of line 2"),
+    (SEQUENCE, "dense: {size: 4, highway: yes}", "dense.highway: a highway must keep the shape, "),
+    (SEQUENCE, "dense: 4.5", "dense.size: 'size' of 'dense' must be a whole number or a list"),
+    (SEQUENCE, "activation: {type: relu, alpha: 1}", "activation.alpha: 'relu' takes no 'alpha'"),
     (SEQUENCE, "recurrent: {size: 3, type: rnn}", "recurrent.type: 'type' of 'recurrent' must be"),
     (SEQUENCE, "recurrent: {size: 3, outer_activation: x}", "recurrent.outer_activation: unknown "),
     (SEQUENCE, "activation: reul", "activation.type: unknown activation 'reul' (did you mean "),
@@ -241,7 +267,6 @@ WRONG = [
     ([2, 3], "reshape: [4, 2]", "reshape: "),
     ([2, 3], "squeeze: 0", "squeeze: "),
     ([2, 3], "transpose: [0, 2]", "transpose.axes: 'axes' must hold each of [0, 1] once, found"),
-    (SEQUENCE, "merge: add", "merge: 'merge' needs several inputs, such as 'inputs: [one, two]' ("),
     (SEQUENCE, "upsample: 0", "upsample.times: 'times' must be at least 1, found 0"),
 ]
 
@@ -258,7 +283,78 @@ def test_what_does_not_fit(
 
 
 def test_shapes_that_do_not_merge_name_both(tmp_path: Path) -> None:
-    with pytest.raises(KurError, match=r"\(its inputs have the shapes \(2,\), \(3,\)\)$"):
+    with pytest.raises(
+        KurError, match=r"\(its inputs: 'x0' of line 2, has the shape \(2,\); 'x1' "
+    ):
         made(tmp_path, "- merge: add\n  inputs: [x0, x1]", [2], [3])
     with pytest.raises(KurError, match=r"unknown 'mode' 'ad' \(did you mean 'add'\?\)"):
         made(tmp_path, "- merge: ad\n  inputs: [x0, x1]", [2], [2])
+
+
+def test_the_names_of_activations_are_those_of_keras() -> None:
+    module = keras().activations
+    known = {one for one in dir(module) if one[0] != "_" and callable(getattr(module, one))}
+    assert set(ACTIVATIONS) == known - {"get", "serialize", "deserialize"}
+
+
+@pytest.mark.parametrize(
+    ("written", "wanted"),
+    [
+        ("leakyrelu", [-0.6, 3.0]),
+        ("{type: leakyrelu, alpha: 0.5}", [-1.0, 3.0]),
+        ("LeakyReLU", [-0.6, 3.0]),
+        ("leaky_relu", [-0.4, 3.0]),
+        ("{type: elu, alpha: 2}", [2 * np.expm1(-2.0), 3.0]),
+        ("prelu", [0.0, 3.0]),
+        ("swish", [-2 / (1 + np.exp(2.0)), 3 / (1 + np.exp(-3.0))]),
+        ("none", [-2.0, 3.0]),
+    ],
+)
+def test_activations_by_the_numbers(written: str, wanted: list[float], tmp_path: Path) -> None:
+    model = made(tmp_path, f"- activation: {written}", [2])
+    [found] = model.keras.predict_on_batch({"x0": np.array([[-2, 3]], np.float32)}).values()
+    np.testing.assert_allclose(found, [wanted], rtol=1e-5)
+
+
+@pytest.mark.parametrize("layer", ["dense: {size: 3", "convolution: {kernels: 3, size: 3"])
+def test_a_highway_begins_nearly_shut(layer: str, tmp_path: Path) -> None:
+    model = made(tmp_path, f"- {layer}, highway: yes}}", [5, 3])
+    net, rng = model.keras, np.random.default_rng(0)
+    for variable in net.variables:
+        if "gate" in variable.path and "kernel" in variable.path:
+            variable.assign(np.zeros(variable.shape))
+    x = rng.normal(size=(1, 5, 3)).astype(np.float32)
+    [found] = net.predict_on_batch({"x0": x}).values()
+    plain = made(tmp_path, f"- {layer}}}", [5, 3]).keras
+    plain.set_weights([one for one in net.variables if "gate" not in one.path])
+    [changed] = plain.predict_on_batch({"x0": x}).values()
+    gate = 1 / (1 + np.exp(2.0))
+    np.testing.assert_allclose(found, gate * changed + (1 - gate) * x, rtol=1e-4, atol=1e-5)
+
+
+def test_attention_looks_at_every_step_or_at_earlier_ones(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(1, 6, 4)).astype(np.float32)
+    other = x.copy()
+    other[:, 5] += 1
+    for causal, first in (("no", 0), ("yes", 5)):
+        net = made(tmp_path, f"- attention: {{heads: 2, causal: {causal}}}", [None, 4]).keras
+        [one], [two] = (net.predict_on_batch({"x0": each}).values() for each in (x, other))
+        assert np.flatnonzero(np.abs(one - two).max(axis=(0, 2)) > 1e-6)[0] == first
+
+
+def test_a_recurrent_layer_is_what_it_says(tmp_path: Path) -> None:
+    """A GRU with relu inside, step by step, as the formulas have it."""
+    net = made(tmp_path, "- recurrent: {size: 2, outer_activation: relu}", [None, 3]).keras
+    rng = np.random.default_rng(0)
+    net.set_weights([rng.normal(size=one.shape) for one in net.get_weights()])
+    kernel, recurrent, (bias, inner) = net.get_weights()
+    x = rng.normal(size=(4, 3))
+    state, states = np.zeros(2), []
+    for step in x:
+        a, b = step @ kernel + bias, state @ recurrent + inner
+        update, reset = (1 / (1 + np.exp(-(a + b)[i : i + 2])) for i in (0, 2))
+        new = np.maximum(a[4:] + reset * b[4:], 0)
+        state = update * state + (1 - update) * new
+        states.append(state)
+    [found] = net.predict_on_batch({"x0": x[None].astype(np.float32)}).values()
+    np.testing.assert_allclose(found[0], states, rtol=1e-4, atol=1e-5)

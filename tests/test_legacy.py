@@ -52,7 +52,7 @@ def test_old_weights_compute_the_same(by: str, tmp_path: Path) -> None:
 RECURRENT = """
 model:
   - input: {name: x, shape: [null, 3]}
-  - recurrent: {size: 4, type: TYPE, bidirectional: yes, merge: concat}
+  - recurrent: {size: 8, type: TYPE, bidirectional: yes, merge: concat}
     name: r
 """
 

@@ -11,9 +11,9 @@ from tiny_kur import kurfile
 
 from kur.data.supplier import Source
 from kur.errors import KurError
-from kur.layers import reach_of, stride_of
 from kur.model import Model, build, check
 from kur.reader import Kurfile
+from kur.timing import reach_of, stride_of
 
 SOURCES = {"sound": Source((None, 4)), "word": Source((None,), "int32"), "pixel": Source((6,))}
 
@@ -93,65 +93,6 @@ def test_a_shape_leaves_open_what_the_data_says(tmp_path: Path) -> None:
     assert tuple(model.nodes["sound"].tensor.shape[1:]) == (7, 4)
 
 
-def test_loops_templates_and_conditions(tmp_path: Path) -> None:
-    model = made(
-        tmp_path,
-        """\
-        settings: {wide: 3, small: yes}
-        templates:
-          pair:
-            - dense: "{{ size }}"
-            - activation: "{{ kind }}"
-          twice:
-            - for: {range: 2, iterate: [pair: {size: "{{ args }}", kind: tanh}]}
-        model:
-          - input: pixel
-          - for:
-              range: 2
-              with_index: i
-              iterate:
-                - {dense: "{{ wide + i }}", name: "wide{{ i }}"}
-          - for_each: {items: [7, 8], loop_var: n, iterate: [dense: "{{ n + index }}"]}
-          - {dense: 50, when: "{{ not small }}"}
-          - twice: 4
-          - pair: {size: 5, kind: relu}
-            name: last
-          - output: answer
-        """,
-    )
-    sizes = [node.tensor.shape[-1] for node in model.nodes.values() if node.kind == "dense"]
-    assert sizes == [3, 4, 7, 9, 4, 4, 5]
-    assert {"wide0", "wide1", "last"} <= set(model.nodes)
-    assert model.nodes["last"].kind == "activation" and model.outputs == ("answer",)
-
-
-def test_inputs_of_a_group_go_to_its_first_layer_and_its_name_to_its_last(tmp_path: Path) -> None:
-    model = made(
-        tmp_path,
-        """\
-        templates:
-          join:
-            - merge: add
-            - dense: "{{ inputs|length }}"
-        model:
-          - input: pixel
-          - {dense: 3, name: a}
-          - {dense: 3, name: b, inputs: pixel}
-          - join:
-            inputs: [a, b]
-            name: joined
-            sink: yes
-          - for: {range: 2, iterate: [dense: 7]}
-            inputs: b
-            name: looped
-          - {dense: 1, inputs: joined, name: end}
-        """,
-    )
-    assert set(model.outputs) == {"joined", "looped", "end"}
-    assert model.nodes["joined"].tensor.shape[-1] == 2
-    assert model.nodes["looped"].tensor.shape[-1] == 7
-
-
 def test_several_heads_and_sinks(tmp_path: Path) -> None:
     model = made(
         tmp_path,
@@ -193,13 +134,56 @@ def test_a_residual_adds_what_went_in(tmp_path: Path) -> None:
 
 
 def test_parallel_works_on_each_time_step(tmp_path: Path) -> None:
-    text = "model: [input: sound, {parallel: [dense: 3, activation: relu], name: out}]\n"
+    text = """\
+        model:
+          - input: {name: film, shape: [null, 4, 4, 2]}
+          - parallel:
+              apply:
+                - convolution: {kernels: 3, size: 2}
+                - batch_normalization
+                - dense: {size: 5, flatten: yes}
+                - for: {range: 2, iterate: [dense: 5, activation: softmax]}
+            name: out
+          - output: end
+    """
     model = made(tmp_path, text)
-    assert model.outputs == ("out",)
-    sound = np.random.default_rng(0).normal(size=(1, 9, 4)).astype(np.float32)
-    whole = model.keras.predict_on_batch({"sound": sound})["out"]
-    alone = model.keras.predict_on_batch({"sound": sound[:, 3:4]})["out"]
+    assert model.outputs == ("end",) and model.nodes["end"].activation == "softmax"
+    assert model.nodes["end"].tensor.shape == (None, None, 5)
+    assert [name for name in model.nodes if name.startswith("..dense")] == [
+        "..dense.0", "..dense.1", "..dense.2",
+    ]  # fmt: skip
+    film = np.random.default_rng(0).normal(size=(2, 7, 4, 4, 2)).astype(np.float32)
+    whole = model.keras.predict_on_batch({"film": film})["end"]
+    alone = model.keras.predict_on_batch({"film": film[:, 3:4]})["end"]
+    assert whole.shape == (2, 7, 5)
     np.testing.assert_allclose(whole[:, 3:4], alone, rtol=1e-5)
+
+
+def test_reuse_shares_weights(tmp_path: Path) -> None:
+    """A layer, a loop, and what a 'parallel' does, each once more on other inputs."""
+    model = made(
+        tmp_path,
+        """\
+        model:
+          - input: sound
+          - input: {name: other, shape: [null, 4]}
+          - {dense: 4, inputs: sound, name: one}
+          - for: {range: 2, iterate: [dense: 4, activation: tanh]}
+            name: loop
+          - {parallel: [dense: 3], name: last}
+          - {reuse: one, inputs: other}
+          - reuse: {target: loop}
+          - {reuse: last, name: again}
+        """,
+    )
+    assert set(model.outputs) == {"last", "again"}
+    assert len(model.keras.variables) == 8
+    assert {"..reuse.0", "..reuse.1", "..dense.0", "..parallel.0"} & set(model.nodes) == {
+        "..reuse.0", "..reuse.1", "..dense.0",
+    }  # fmt: skip
+    sound = np.random.default_rng(0).normal(size=(1, 9, 4)).astype(np.float32)
+    found = model.keras.predict_on_batch({"sound": sound, "other": sound[:, ::-1]})
+    np.testing.assert_allclose(found["again"], found["last"][:, ::-1], rtol=1e-5, atol=1e-6)
 
 
 def test_frozen_layers_do_not_learn(tmp_path: Path) -> None:
@@ -218,32 +202,6 @@ def test_frozen_layers_do_not_learn(tmp_path: Path) -> None:
     )
     learning = {variable.path.partition("/")[0] for variable in model.keras.trainable_variables}
     assert learning == {"a_b", "dense_1", "dense_2"}
-
-
-def test_tags_are_known_to_what_comes_later(tmp_path: Path) -> None:
-    model = made(
-        tmp_path,
-        """\
-        model:
-          - input: pixel
-          - {dense: 3, tag: [wide, x], oldest: first}
-          - {dense: 4, tag: wide, oldest: first}
-          - {dense: 5, inputs: "{{ tags.wide }}"}
-          - {dense: 6, inputs: "{{ oldest.first }}"}
-          - {dense: "{{ layers|length }}", inputs: "{{ tags.x }}", name: last}
-        """,
-    )
-    kernels = [
-        tuple(variable.shape) for variable in model.keras.variables if "kernel" in variable.path
-    ]
-    assert kernels == [(6, 3), (3, 4), (4, 5), (3, 6), (3, 5)]
-
-
-def test_a_loss_may_speak_of_the_layers(tmp_path: Path) -> None:
-    text = "model: [input: pixel, {dense: 3, tag: end}]\nloss: [target: '{{ tags.end }}']\n"
-    made_of = kurfile(tmp_path, text)
-    build(made_of, SOURCES)
-    assert made_of.section("loss")[0]["target"] == "..dense.0"
 
 
 def test_the_activation_stays_known_where_values_are_only_moved(tmp_path: Path) -> None:
@@ -346,7 +304,59 @@ WRONG = {
     ),
     "parallel": (
         "model:\n  - input: sound\n  - parallel:\n      - convolution: {kernels: 3, size: 3}\n",
-        "4: model.1.parallel.0: 'convolution' cannot stand in 'parallel'; these can: dense, ",
+        "4: model.1.parallel.0.convolution: a convolution needs (time, channels), (height, width, "
+        "channels) or a volume (its input, 'sound' of line 2, has the shape (4,))",
+    ),
+    "parallel without steps": (
+        CHAIN + "  - parallel: [dense: 3]\n",
+        "3: model.1.parallel: time steps are needed, each with values of its own (its input, 'pixe",
+    ),
+    "parallel of nothing": (
+        "model:\n  - input: sound\n  - parallel: []\n",
+        "3: model.1.parallel: no layers inside",
+    ),
+    "an output in parallel": (
+        "model:\n  - input: sound\n  - parallel:\n"
+        "      - {dense: 3, sink: yes}\n      - dense: 2\n",
+        "4: model.1.parallel: the layer '..dense.0' inside 'parallel' cannot be an output",
+    ),
+    "into a parallel": (
+        "model:\n  - input: sound\n  - parallel:\n      - {dense: 3, name: in}\n"
+        "  - {dense: 3, inputs: in}\n",
+        "5: model.2.inputs: the layer 'in' of line 4 and this one are not in the same 'parallel'",
+    ),
+    "inputs of an input": (
+        CHAIN + "  - {input: word, inputs: pixel}\n",
+        "3: model.1.inputs: an input takes no 'inputs'",
+    ),
+    "reuse": (
+        CHAIN + "  - {dense: 3, name: one}\n  - reuse: oen\n",
+        "4: model.2.reuse: no layer before this one is named 'oen' (did you mean 'one'?); named s",
+    ),
+    "reuse that does not fit": (
+        CHAIN + "  - {dense: 3, name: one}\n  - reuse: one\n",
+        "4: model.2.reuse: 'one' of line 3 does not fit here: ",
+    ),
+    "reuse argument": (
+        CHAIN + "  - dense: 3\n  - reuse: {name: x}\n",
+        "4: model.2.reuse.name: 'reuse' has no argument 'name'",
+    ),
+    "assert": (
+        CHAIN + "  - dense: 3\n  - assert: '{{ layers|length > 2 }}'\n",
+        "4: model.2.assert: the assertion does not hold: '{{ layers|length > 2 }}' is False",
+    ),
+    "sink": (
+        CHAIN + "  - {dense: 3, sink: maybe}\n",
+        "3: model.1.sink: yes or no expected, found 'maybe'",
+    ),
+    "name": (
+        CHAIN + "  - {dense: 3, name: [a]}\n",
+        "3: model.1.name: 'name' must be a text, found ['a']",
+    ),
+    "two shapes": (
+        "model:\n  - input: sound\n  - {dense: 3, name: a}\n"
+        "  - {dense: 2, name: b, inputs: sound}\n  - {merge: add, inputs: [a, b]}\n",
+        "5: model.3.merge: ",
     ),
     "for without layers": (
         CHAIN + "  - for: {range: 3}\n",
@@ -364,9 +374,9 @@ WRONG = {
         CHAIN + "  - for: {range: 1, index: i, iterate: []}\n",
         "3: model.1.for.index: 'for' has no argument 'index' (did you mean 'with_index'?); ",
     ),
-    "for_each of a number": (
-        CHAIN + "  - for_each: {items: 3, iterate: []}\n",
-        "3: model.1.for_each.items: 'items' of 'for_each' must be a list, found 3",
+    "for_each of a text": (
+        CHAIN + "  - for_each: {items: abc, iterate: []}\n",
+        "3: model.1.for_each.items: 'items' of 'for_each' must be a whole number or a list, found",
     ),
     "inside a loop": (
         CHAIN + "  - for:\n      range: 2\n      iterate:\n        - dense: '{{ sze }}'\n",

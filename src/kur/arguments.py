@@ -102,9 +102,8 @@ def _converted(value: Any, hint: Any) -> Any:
         options = (_converted(value, option) for option in inside)
         return next((one for one in options if one is not _MISFIT), _MISFIT)
     if origin is Literal:
-        return (
-            value if any(type(value) is type(one) and value == one for one in inside) else _MISFIT
-        )
+        same = (one for one in inside if type(value) is type(one) and _folded(value) == one)
+        return next(same, _MISFIT)
     if origin in (list, tuple):
         return _sequence(value, origin, inside or (Any,))
     if hint is None or hint is type(None):
@@ -113,8 +112,15 @@ def _converted(value: Any, hint: Any) -> Any:
         return _MISFIT
     if hint is float and isinstance(value, int):
         return float(value)
+    if hint is int and isinstance(value, float) and value.is_integer():
+        return int(value)  # `{{ size / 2 }}` gives a float
     kind = origin or hint
     return value if isinstance(value, kind) else _MISFIT
+
+
+def _folded(value: Any) -> Any:
+    """Names are read whatever their case: 'GRU' is 'gru'."""
+    return value.lower() if isinstance(value, str) else value
 
 
 def _sequence(value: Any, kind: Any, inside: tuple[Any, ...]) -> Any:

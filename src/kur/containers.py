@@ -16,7 +16,11 @@ from kur.marks import Mark, MarkedDict
 from kur.reader import Kurfile
 
 COMMON_KEYS = ("name", "tag", "oldest", "inputs", "sink", "freeze", "when")
-OPERATORS = ("input", "output", "for", "for_each", "residual", "parallel")
+OPERATORS = (
+    "input", "output", "for", "for_each", "residual", "parallel", "reuse", "debug", "assert"
+)  # fmt: skip
+# What YAML 1.1 reads as yes and no, where a template has made a text of it.
+_YES, _NO = ("yes", "true", "on"), ("no", "false", "off", "")
 
 Path = tuple[Any, ...]
 Scope = Mapping[str, Any]
@@ -40,7 +44,7 @@ class Input:
     """What `input` takes; what is left out comes from the data."""
 
     name: str | None = None
-    shape: list[int | None] | None = None
+    shape: int | list[int | None] | None = None
     type: InputType | None = None
 
 
@@ -55,9 +59,9 @@ class For:
 
 @dataclass(frozen=True, kw_only=True)
 class ForEach:
-    """What `for_each` takes: `iterate` is built for each of `items`."""
+    """What `for_each` takes: `iterate` is built for each of `items` (a number: for 0, 1, ...)."""
 
-    items: list[Any]
+    items: int | list[Any]
     iterate: list[Any]
     loop_var: str = "item"
     with_index: str = "index"
@@ -75,6 +79,13 @@ class Output:
     """What `output` takes."""
 
     name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reuse:
+    """What `reuse` takes: the name of the layer, or group of layers, to apply once more."""
+
+    target: str
 
 
 def parse(kurfile: Kurfile, item: Any, scope: Scope, path: Path) -> Container:
@@ -103,4 +114,21 @@ def parse(kurfile: Kurfile, item: Any, scope: Scope, path: Path) -> Container:
         for key in COMMON_KEYS
         if item.get(key) is not None
     }
+    for key in ("sink", "freeze"):
+        if common.get(key) is not None and not isinstance(as_flag(common[key]), bool):
+            message = f"yes or no expected, found {common[key]!r}"
+            raise kurfile.error(None, (*path, key), message)
+    for key in ("sink", "freeze", "when"):
+        if key in common:
+            common[key] = as_flag(common[key])
+    if isinstance(common.get("name"), list | dict):
+        message = f"'name' must be a text, found {common['name']!r}"
+        raise kurfile.error(None, (*path, "name"), message)
     return Container(kind, item[kinds[0]], common, mark, scope, path)
+
+
+def as_flag(value: object) -> object:
+    """Yes or no where `value` is a text that says so; any other value as it is."""
+    if isinstance(value, str) and value.lower() in (*_YES, *_NO):
+        return value.lower() in _YES
+    return value

@@ -22,10 +22,10 @@ from kur.assemble import assemble
 from kur.backend import reason
 from kur.checkpoint import load_weights, weights_of
 from kur.errors import KurError, nearest
-from kur.layers import reach_of, stride_of
 from kur.model import Model
 from kur.reader import Kurfile
 from kur.session import trained_weights
+from kur.timing import reach_of, stride_of
 
 FORMAT = 1
 METADATA_KEY = "kur"

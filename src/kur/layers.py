@@ -8,76 +8,33 @@ built, so that a Kurfile can be checked without it.
 
 from __future__ import annotations
 
-import math
+import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, Literal
 
+from kur.activations import activate, known_activation
 from kur.arguments import ArgumentError, parameters
 from kur.backend import keras
 from kur.errors import nearest
+from kur.timing import TimeStep
 
 Tensor = Any
 Build = Callable[..., Tensor]
 Border = Literal["same", "valid"]
-
-
-@dataclass(frozen=True, slots=True)
-class TimeStep:
-    """What a layer does along the first axis, time: each step that it gives sees `size` steps (0:
-    all of them), the next one `stride` further on; each step is then given `times` times."""
-
-    size: int = 1
-    stride: int = 1
-    border: str = "same"
-    times: int = 1
-
-    @property
-    def keeps_length(self) -> bool:
-        """Whether it gives as many steps as it takes, however many those are."""
-        return self.stride == self.times == 1 and (self.border == "same" or self.size == 1)
-
-    def length_after(self, length: Any) -> Any:
-        """Length (int or integer array) after the layer."""
-        if self.border == "same":
-            return -(-length * self.times // self.stride)
-        return (length * self.times - self.size) // self.stride + 1
-
-
-def stride_of(steps: Sequence[TimeStep]) -> Fraction:
-    """Steps that go in for each step that comes out of one layer after the other."""
-    return Fraction(math.prod(s.stride for s in steps), math.prod(s.times for s in steps))
-
-
-def reach_of(steps: Sequence[TimeStep]) -> int | None:
-    """How many steps that go in, on each side, a step that comes out may depend on.
-
-    None: all of them, or steps that do not line up with the input (borders that are cut).
-    """
-    reach, stride = 0, Fraction(1)
-    for step in steps:
-        if step.size == 0 or (step.border == "valid" and step.size != step.stride):
-            return None
-        if step.size > 1:
-            # One more, because the padding before a stride is not the same on both sides.
-            reach += math.ceil((step.size - 1) * stride / 2) + 1
-        stride *= Fraction(step.stride, step.times)
-    return reach
+_note = logging.getLogger("kur").warning
 
 
 @dataclass(frozen=True, slots=True)
 class LayerKind:
     """A layer: its name, the function that builds it, the argument that a bare value stands for,
-    whether it takes several inputs, whether it works on each time step (or picture) alone as well,
-    and what it does along time, given all of its arguments."""
+    whether it takes several inputs, and what it does along time, given all of its arguments."""
 
     name: str
     build: Build
     shorthand: str | None
     merges: bool
-    by_step: bool
     time: Callable[[Mapping[str, Any]], TimeStep | None] | None
 
     def time_step(self, arguments: Mapping[str, Any]) -> TimeStep | None:
@@ -96,13 +53,12 @@ def layer(
     *,
     shorthand: str | None = None,
     merges: bool = False,
-    by_step: bool = False,
     time: Callable[[Mapping[str, Any]], TimeStep | None] | None = None,
 ) -> Callable[[Build], Build]:
     """Register a function as the layer `name`; it is called as f(tensor, name, **arguments)."""
 
     def register(build: Build) -> Build:
-        LAYERS[name] = LayerKind(name, build, shorthand, merges, by_step, time)
+        LAYERS[name] = LayerKind(name, build, shorthand, merges, time)
         return build
 
     return register
@@ -148,17 +104,51 @@ def _axes(x: Tensor, what: str) -> int:
     return axes
 
 
-@layer("dense", shorthand="size", by_step=True)
+def _highway(x: Tensor, transformed: Tensor, gate: Tensor, name: str) -> Tensor:
+    """gate * transformed + (1 - gate) * x: what passes the gate is transformed, the rest goes on
+    as it is (Srivastava et al., 2015)."""
+    if x.shape[1:] != transformed.shape[1:]:
+        message = f"a highway must keep the shape, found {tuple(x.shape[1:])} in and "
+        raise ArgumentError(f"{message}{tuple(transformed.shape[1:])} out", "highway")
+    layers = keras().layers
+    changed = layers.Multiply(name=f"{name}-changed")([gate, transformed])
+    kept = layers.Multiply(name=f"{name}-kept")([1.0 - gate, x])
+    return layers.Add(name=f"{name}-sum")([changed, kept])
+
+
+# Gates begin nearly shut, so that a deep network begins as one that hands its input on.
+_SHUT = -2.0
+
+
+@layer("dense", shorthand="size")
 def dense(
-    x: Tensor, name: str, *, size: int | list[int], flatten: bool = False, bias: bool = True
+    x: Tensor,
+    name: str,
+    *,
+    size: int | list[int],
+    flatten: bool = False,
+    highway: bool = False,
+    bias: bool = True,
 ) -> Tensor:
-    """Fully connected: the last axis becomes `size`; a list makes several in a row."""
+    """Fully connected: the last axis becomes `size`; a list makes several in a row.
+
+    `flatten` makes one axis of all before; `highway` lets a learned share of the input pass by.
+    """
     _positive(size, "size")
     layers = keras().layers
     if flatten:
         x = layers.Flatten(name=f"{name}-flatten")(x)
-    for i, one in enumerate([size] if isinstance(size, int) else size):
-        x = layers.Dense(one, use_bias=bias, name=name if i == 0 else f"{name}-{i}")(x)
+    sizes = [size] if isinstance(size, int) else size
+    for i, one in enumerate(sizes, 1):
+        own = name if i == len(sizes) else f"{name}-{i}"
+        y = layers.Dense(one, use_bias=bias, name=own)(x)
+        if highway:
+            shut = keras().initializers.Constant(_SHUT)
+            gate = layers.Dense(
+                one, activation="sigmoid", bias_initializer=shut, name=f"{name}-{i}-gate"
+            )
+            y = _highway(x, y, gate(x), f"{name}-{i}")
+        x = y
     return x
 
 
@@ -171,6 +161,7 @@ def convolution(
     size: int | list[int],
     strides: int | list[int] = 1,
     border: Border = "same",
+    highway: bool = False,
     bias: bool = True,
     separable: bool = False,
     depthwise: bool = False,
@@ -179,9 +170,22 @@ def convolution(
     """Convolution over time (one axis), pictures (two) or volumes (three), as the input has axes.
 
     `kernels` output channels; `depthwise` gives each channel a filter of its own (`kernels` is
-    then left out); `separable` is depthwise followed by a dense layer of `kernels`.
+    then left out); `separable` is depthwise followed by a dense layer of `kernels`; `highway` lets
+    a learned share of the input pass by.
     """
     layers = keras().layers
+    if highway:
+        again: dict[str, Any] = {
+            "size": size,
+            "strides": strides,
+            "border": border,
+            "dilation": dilation,
+        }
+        again |= {"kernels": kernels, "separable": separable, "depthwise": depthwise}
+        y = convolution(x, name, bias=bias, **again)
+        gate = convolution(x, f"{name}-gate", bias=False, **again)
+        gate = layers.Activation("sigmoid", name=f"{name}-open")(gate + _SHUT)
+        return _highway(x, y, gate, name)
     axes = _axes(x, "a convolution")
     if depthwise == (kernels is not None):
         raise ValueError("a convolution needs 'kernels', or 'depthwise: yes' and no 'kernels'")
@@ -236,75 +240,88 @@ def recurrent(
     type: Literal["gru", "lstm"] = "gru",
     sequence: bool = True,
     bidirectional: bool = False,
-    merge: Literal["multiply", "add", "average", "concat"] = "average",
-    outer_activation: str | None = None,
+    merge: Literal["multiply", "add", "average", "concat"] | None = None,
+    outer_activation: str | None = "tanh",
+    gates: Literal["sigmoid", "hard_sigmoid"] = "sigmoid",
+    reset_after: bool = True,
 ) -> Tensor:
-    """GRU or LSTM over time; `sequence: no` keeps the last step only."""
+    """GRU or LSTM over time; `sequence: no` keeps the last step only.
+
+    A bidirectional one joins both ways by `merge` (average); `concat` gives each way half of
+    `size`. `outer_activation` is that of the state, not one that follows the layer.
+    `reset_after: no` is the GRU of 2014, which resets the state before it is multiplied.
+    """
     _positive(size, "size")
+    if merge is not None and not bidirectional:
+        raise ArgumentError("'merge' joins two ways and needs 'bidirectional: yes'", "merge")
+    inside = outer_activation or "tanh"
+    inside = "linear" if inside == "none" else known_activation(inside, "outer_activation")
+    if merge == "concat":
+        if size < 2:
+            raise ArgumentError("'size' must be at least 2 for two ways, found 1", "size")
+        if size % 2:
+            _note("the layer %r: its size %d is made even: two ways share it", name, size)
+        size //= 2
     layers = keras().layers
     kind = {"gru": layers.GRU, "lstm": layers.LSTM}[type]
+    options: dict[str, Any] = {"activation": inside, "recurrent_activation": gates}
+    options |= {"reset_after": reset_after} if type == "gru" else {}
     modes = {"multiply": "mul", "add": "sum", "average": "ave", "concat": "concat"}
-    if bidirectional:
-        # Named, because a name that Keras makes up depends on what was built before.
-        inner = kind(size, return_sequences=sequence, name=f"{name}-{type}")
-        x = layers.Bidirectional(inner, merge_mode=modes[merge], name=name)(x)
-    else:
-        x = kind(size, return_sequences=sequence, name=name)(x)
-    if outer_activation is not None:
-        _check_activation(outer_activation, "outer_activation")
-        x = layers.Activation(outer_activation, name=f"{name}-activation")(x)
-    return x
+    if not bidirectional:
+        return kind(size, return_sequences=sequence, name=name, **options)(x)
+    # Named, because a name that Keras makes up depends on what was built before.
+    inner = kind(size, return_sequences=sequence, name=f"{name}-{type}", **options)
+    return layers.Bidirectional(inner, merge_mode=modes[merge or "average"], name=name)(x)
 
 
-@layer("activation", shorthand="type", by_step=True)
-def activation(x: Tensor, name: str, *, type: str | None) -> Tensor:
-    """Every activation of Keras by name: relu, gelu, softmax, log_softmax, tanh, ..., none."""
-    if type is None or type == "none":
-        return x
-    _check_activation(type, "type")
-    # Probabilities are kept in full precision whatever the rest of the network computes in.
-    precise = {"dtype": "float32"} if type in ("softmax", "log_softmax") else {}
-    return keras().layers.Activation(type, name=name, **precise)(x)
+@layer("activation", shorthand="type")
+def activation(
+    x: Tensor, name: str, *, type: str | None = "none", alpha: float | None = None
+) -> Tensor:
+    """Every activation of Keras by name: relu, gelu, softmax, log_softmax, tanh, ..., none.
+
+    `alpha` is the slope of leakyrelu (0.3) and leaky_relu (0.2) below 0, and the scale of elu (1);
+    prelu learns its slopes.
+    """
+    return activate(x, name, type or "none", alpha)
 
 
-def _check_activation(name: str, key: str) -> None:
-    module = keras().activations
-    others = ("get", "serialize", "deserialize")
-    known = [one for one in dir(module) if one[0] != "_" and one not in others]
-    known = [one for one in known if callable(getattr(module, one))]
-    if name not in known:
-        accepted = ", ".join([*known, "none"])
-        hint = nearest(name, known)
-        raise ArgumentError(f"unknown activation {name!r}{hint}; accepted: {accepted}", key)
-
-
-@layer("batch_normalization", by_step=True)
+@layer("batch_normalization")
 def batch_normalization(x: Tensor, name: str, *, axis: int = -1, momentum: float = 0.99) -> Tensor:
     """Each channel to mean 0 and deviation 1 over the batch (Ioffe and Szegedy, 2015)."""
     return keras().layers.BatchNormalization(axis=axis, momentum=momentum, name=name)(x)
 
 
-@layer("layer_normalization", by_step=True)
+@layer("layer_normalization")
 def layer_normalization(x: Tensor, name: str, *, axis: int = -1) -> Tensor:
     """Each step to mean 0 and deviation 1 over its channels (Ba et al., 2016)."""
     return keras().layers.LayerNormalization(axis=axis, name=name)(x)
 
 
-@layer("dropout", shorthand="fraction", by_step=True)
+@layer("dropout", shorthand="fraction")
 def dropout(x: Tensor, name: str, *, fraction: float, independent: bool = True) -> Tensor:
     """Zeroes a `fraction` of values while training; not `independent`: whole channels at once."""
-    if not 0 <= fraction < 1:
-        raise ArgumentError(
-            f"'fraction' must be at least 0 and below 1, found {fraction}", "fraction"
-        )
+    _fraction(fraction, "fraction")
     layers = keras().layers
-    kind = layers.Dropout if independent else getattr(layers, f"SpatialDropout{len(x.shape) - 2}D")
-    # Without a seed of its own a layer draws from the backend's one generator, whose state no
-    # checkpoint holds. `random` is what Keras seeds its layers from, and is seeded by the caller.
-    return kind(fraction, seed=random.randrange(2**31), name=name)(x)
+    axes = len(x.shape) - 2
+    # A vector has no axis that a channel runs along.
+    spatial = not independent and axes in (1, 2, 3)
+    kind = getattr(layers, f"SpatialDropout{axes}D") if spatial else layers.Dropout
+    return kind(fraction, seed=_seed(), name=name)(x)
 
 
-@layer("embedding", by_step=True)
+def _fraction(value: float, key: str) -> None:
+    if not 0 <= value < 1:
+        raise ArgumentError(f"{key!r} must be at least 0 and below 1, found {value}", key)
+
+
+def _seed() -> int:
+    """Without a seed of its own a layer draws from the backend's one generator, whose state no
+    checkpoint holds. `random` is what Keras seeds its layers from, and is seeded by the caller."""
+    return random.randrange(2**31)
+
+
+@layer("embedding")
 def embedding(x: Tensor, name: str, *, vocab_size: int, size: int) -> Tensor:
     """Whole numbers below `vocab_size` -> vectors of `size`."""
     _positive(vocab_size, "vocab_size")
@@ -360,36 +377,78 @@ def upsample(x: Tensor, name: str, *, times: int) -> Tensor:
     return keras().layers.UpSampling1D(times, name=name)(x)
 
 
+_MERGES = {
+    "concat": "Concatenate",
+    "add": "Add",
+    "multiply": "Multiply",
+    "average": "Average",
+    "maximum": "Maximum",
+    "minimum": "Minimum",
+    "subtract": "Subtract",
+}
+_SHORT = {"concatenate": "concat", "sum": "add", "mul": "multiply", "ave": "average"}
+_SHORT |= {"max": "maximum", "min": "minimum", "mean": "average"}
+
+
 @layer("merge", shorthand="mode", merges=True)
-def merge(x: list[Tensor], name: str, *, mode: str = "concat", axis: int = -1) -> Tensor:
-    """Several inputs to one: concat (default), add, multiply, average, maximum, minimum."""
-    if not isinstance(x, list):
-        raise ValueError("'merge' needs several inputs, such as 'inputs: [one, two]'")
-    layers = keras().layers
-    kinds = {
-        "concat": layers.Concatenate,
-        "add": layers.Add,
-        "multiply": layers.Multiply,
-        "average": layers.Average,
-        "maximum": layers.Maximum,
-        "minimum": layers.Minimum,
-    }
-    short = {"concatenate": "concat", "sum": "add", "mul": "multiply", "ave": "average"}
-    kind = kinds.get(short.get(mode, mode))
+def merge(x: list[Tensor], name: str, *, mode: str | None = "concat", axis: int = -1) -> Tensor:
+    """Several inputs to one: concat (default), add, multiply, average, maximum, minimum, subtract.
+
+    `axis` is that of concat (batch not counted; negative counts from the end).
+    """
+    short = (mode or "concat").lower()
+    kind = _MERGES.get(_SHORT.get(short, short))
     if kind is None:
-        hint = nearest(mode, kinds)
-        raise ArgumentError(f"unknown 'mode' {mode!r}{hint}; accepted: {', '.join(kinds)}", "mode")
-    along = {"axis": axis} if kind is layers.Concatenate else {}
-    return kind(name=name, **along)(x)
+        hint = nearest(mode or "", _MERGES)
+        raise ArgumentError(
+            f"unknown 'mode' {mode!r}{hint}; accepted: {', '.join(_MERGES)}", "mode"
+        )
+    if not isinstance(x, list):
+        return x
+    along = {"axis": axis + 1 if axis >= 0 else axis} if kind == "Concatenate" else {}
+    return getattr(keras().layers, kind)(name=name, **along)(x)
+
+
+@layer("attention", shorthand="heads", time=_everything)
+def attention(
+    x: Tensor,
+    name: str,
+    *,
+    heads: int,
+    size: int | None = None,
+    dropout: float = 0.0,
+    causal: bool = False,
+) -> Tensor:
+    """Each time step looks at all others (Vaswani et al., 2017), through `heads` of `size` each.
+
+    `size` is by default such that the heads together are as wide as the input. `causal`: at
+    earlier steps only. Steps know nothing of their place unless it is part of them.
+    """
+    _positive(heads, "heads")
+    _fraction(dropout, "dropout")
+    if size is not None:
+        _positive(size, "size")
+    if len(x.shape) != 3:
+        raise ValueError("attention needs (time, channels)")
+    channels = int(x.shape[-1])
+    if size is None and channels % heads:
+        message = f"{heads} heads do not divide the {channels} channels of the input; give 'size'"
+        raise ArgumentError(message, "heads")
+    looks = keras().layers.MultiHeadAttention(
+        heads, size or channels // heads, dropout=dropout, seed=_seed(), name=name
+    )
+    return looks(x, x, use_causal_mask=causal)
 
 
 @layer("squeeze_excite", shorthand="reduce", time=_everything)
 def squeeze_excite(x: Tensor, name: str, *, reduce: int = 8) -> Tensor:
-    """Scales each channel by what all time steps say of it (Hu et al., 2018)."""
+    """Scales each channel by what all time steps (or pixels) say of it (Hu et al., 2018)."""
     _positive(reduce, "reduce")
     layers = keras().layers
+    axes = _axes(x, "squeeze_excite")
     channels = x.shape[-1]
-    mean = layers.GlobalAveragePooling1D(keepdims=True, name=f"{name}-mean")(x)
+    pool = getattr(layers, f"GlobalAveragePooling{axes}D")
+    mean = pool(keepdims=True, name=f"{name}-mean")(x)
     inner = layers.Dense(max(1, channels // reduce), activation="relu", name=f"{name}-in")(mean)
     gate = layers.Dense(channels, activation="sigmoid", name=f"{name}-out")(inner)
     return layers.Multiply(name=name)([x, gate])
