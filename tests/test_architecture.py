@@ -51,7 +51,7 @@ LAYERS = {
         "graph", "names", "containers", "walk", "model",
         "metrics", "losses", "optimizers", "step", "naming", "legacy", "log",
         "assemble", "slack", "evaluate", "evaluation_hooks", "train", "hooks", "plot",
-        "tensorboard", "session", "transcribe", "export",
+        "tensorboard", "session", "transcribe", "onnx_recurrent", "export", "drawing",
         "cli",
     ],
 }

@@ -191,24 +191,6 @@ def test_whole_numbers_go_in_as_such(tmp_path: Path) -> None:
         )
 
 
-def test_a_recurrent_layer_is_refused_where_the_length_varies(tmp_path: Path) -> None:
-    """A trace of it would be right for one length only."""
-    (tmp_path / "words.jsonl").write_text('{"word": "abca"}\n')
-    text = WORDS.replace("LAYER", "recurrent: 5")
-    made = kurfile(tmp_path, text)
-    shaken(made, tmp_path / "w.safetensors")
-    with pytest.raises(KurError, match=r"k\.yml:7: a recurrent layer over a length that varies ca"):
-        export_onnx(made, tmp_path / "w.onnx")
-    fixed = kurfile(tmp_path, text.replace("input: word", "input: {name: word, shape: [4]}"))
-    model = assemble(fixed, ("train",)).model
-    load_weights(tmp_path / "w.safetensors", model.keras)
-    export_onnx(fixed, tmp_path / "w.onnx")
-    word = np.array([[0, 1, 2, 0]], np.int32)
-    [found] = session(tmp_path / "w.onnx").run(["out"], {"word": word})
-    wanted = model.keras.predict_on_batch({"word": word})["out"]
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
-
-
 def test_what_cannot_be_exported(tones: tuple[Path, Any], tmp_path: Path) -> None:
     folder, _ = tones
     out = tmp_path / "x.onnx"

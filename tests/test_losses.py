@@ -17,7 +17,7 @@ from tiny_kur import kurfile
 from kur.assemble import losses
 from kur.backend import keras
 from kur.errors import KurError
-from kur.losses import Loss
+from kur.losses import Ctc, Loss
 from kur.metrics import Accuracy, ErrorRate, edit_distance, greedy
 from kur.model import build
 from kur.step import feed
@@ -280,7 +280,7 @@ WRONG = [
     ),
     (
         f"loss:\n  - {{{CTC}}}\n",
-        "3: loss.0: 'relative_to' names no input: 'sound'; inputs: x",
+        "3: loss.0: 'relative_to': no layer is named 'sound'; inputs: x",
     ),
     (
         "loss:\n  - {name: ctc, target: out, input_length: a, output: b}\n",
@@ -327,3 +327,49 @@ def test_greedy_and_rates() -> None:
     accuracy.add(np.eye(3)[[0, 1, 2]], np.array([0, 1, 1]))
     accuracy.add(np.eye(3)[[0]], np.eye(3)[[0]])
     assert accuracy.value == 3 / 4
+
+
+def test_ctc_as_warp_has_it(tmp_path: Path) -> None:
+    """The blank comes first and symbols after it; the loss is otherwise the same."""
+    batch, scores = speech(np.random.default_rng(8))
+    wanted = values(attached(tmp_path, CTC), batch, log_softmax(scores))
+    warp = attached(tmp_path, CTC + ", variant: [warp, loss_scale]")
+    turned = np.roll(log_softmax(scores), 1, axis=-1)
+    scale = batch["steps"].mean() / 100
+    np.testing.assert_allclose(values(warp, batch, turned), wanted * scale, rtol=1e-5)
+    measure, plain = warp.measure(), attached(tmp_path, CTC).measure()
+    assert measure is not None and plain is not None
+    measure.add(turned, batch)
+    plain.add(log_softmax(scores), batch)
+    assert measure.value == plain.value
+
+
+def test_ctc_relative_to_a_layer_on_the_way(tmp_path: Path) -> None:
+    layers = "convolution: {kernels: 3, size: 3, strides: 2}\n    name: half\n"
+    layers += "  - convolution: {kernels: 3, size: 3, border: valid}\n  - activation: log_softmax"
+    loss = attached(tmp_path, CTC.replace("relative_to: sound", "relative_to: half"), layers=layers)
+    batch, scores = speech(np.random.default_rng(9))
+    found = values(loss, {**batch, "steps": batch["steps"] + 2}, log_softmax(scores))
+    wanted = values(attached(tmp_path, CTC), batch, log_softmax(scores))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def test_words_and_letters_have_error_rates_of_their_own(tmp_path: Path) -> None:
+    loss = attached(tmp_path, CTC, "null, 4")
+    assert isinstance(loss, Ctc)
+    loss.spell({"text": ["a", "b", " "]})
+    measure = loss.measure()
+    assert measure.name == "CER"
+    heard = np.full((1, 5, 4), -9.0)
+    heard[0, np.arange(5), [0, 2, 1, 3, 1]] = 0  # "a bb" for "a b"
+    batch = {"text": [[0, 2, 1, 1]], "count": [3], "steps": [5]}
+    measure.add(heard, {key: np.array(one) for key, one in batch.items()})
+    assert measure.value == 1 / 3 and measure.further == {"WER": 1 / 2}
+    loss.spell({"text": ["AA", "B", "CH"]})
+    assert loss.measure().name == "PER" and loss.measure().further == {}
+
+
+def test_a_target_may_be_the_layer_that_an_output_hands_on(tmp_path: Path) -> None:
+    text = "model: [input: {name: x, shape: [3]}, {dense: 4, name: inner}, output: out]\n"
+    made = kurfile(tmp_path, text + "loss: [{name: mean_squared_error, target: inner}]\n")
+    assert losses(made, build(made, {}))[0].target == "out"

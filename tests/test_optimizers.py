@@ -148,3 +148,23 @@ def test_the_line_of_what_is_wrong(tmp_path: Path) -> None:
 def test_a_schedule_needs_an_end(tmp_path: Path) -> None:
     with pytest.raises(KurError, match="the learning rate follows the number of epochs; give 'ep"):
         training(kurfile(tmp_path, POINTS, train__stop_when__epochs="inf"))
+
+
+def test_decay_and_the_scale_of_a_source() -> None:
+    setting = {"name": "SGD", "learning_rate": 1.0, "decay": 0.5, "scale_rate": "duration"}
+    batch = {"duration": np.array([[2.0], [16.0]])}
+    optimizer = make_optimizer(setting)
+    assert [optimizer.rate(step, 0, batch) for step in (0, 2)] == [9.0, 4.5]
+    root = make_optimizer({**setting, "scale_mode": "sqrt"})
+    assert root.rate(2, 0, batch) == 1.5
+    assert make_optimizer({"name": "rmsprop", "learning_rate": None, "clip": None}).rate(
+        5, 0, {}
+    ) == pytest.approx(0.001)
+    with pytest.raises(KurError, match=r"'scale_rate' needs the source 'duration' \(did you mean"):
+        optimizer.rate(0, 0, {"durations": 1})
+    with pytest.raises(KurError, match=r"'duration' over a batch is 0\.0, which is no factor"):
+        optimizer.rate(0, 0, {"duration": np.zeros(3)})
+    for wrong, key in (({"decay": -1}, "decay"), ({"scale_mode": "cube"}, "scale_mode")):
+        with pytest.raises(ArgumentError) as caught:
+            make_optimizer(wrong)
+        assert caught.value.key == key

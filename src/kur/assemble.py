@@ -28,7 +28,7 @@ from kur.data import tokens as _tokens
 from kur.data.provider import Provider, ProviderOptions
 from kur.data.supplier import SUPPLIERS, Source, Supplier, Trained
 from kur.errors import KurError, KurfileError, nearest
-from kur.losses import LOSSES, Loss
+from kur.losses import LOSSES, Ctc, Loss
 from kur.marks import MarkedDict
 from kur.model import Model, build
 from kur.reader import Kurfile
@@ -88,7 +88,12 @@ def assemble(
     for section, sets in data.items():
         for provider in sets.values():
             _check_inputs(model, provider, section)
-    return Assembly(kurfile, chosen, model, losses(kurfile, model), data)
+    made = losses(kurfile, model)
+    symbols = _metadata(next(iter(data.values()))).get("vocabulary", {}) if data else {}
+    for loss in made:
+        if isinstance(loss, Ctc):
+            loss.spell(symbols)
+    return Assembly(kurfile, chosen, model, made, data)
 
 
 def _selected(kurfile: Kurfile, setting: Any, name: str | None) -> str:
@@ -177,10 +182,12 @@ def losses(kurfile: Kurfile, model: Model) -> tuple[Loss, ...]:
             loss = LOSSES[name](**bind(LOSSES[name], values, what=f"the loss {name}"))
         except KurError as error:
             raise _placed(kurfile, error, path) from None
-        if loss.target not in model.outputs:
+        target = model.output_named(loss.target)
+        if target is None:
             hint = f"{nearest(loss.target, model.outputs)}; outputs: {', '.join(model.outputs)}"
             message = f"no output is named {loss.target!r}{hint}"
             raise kurfile.error(None, (*path, "target"), message)
+        loss.target = target
         try:
             loss.attach(model)
         except KurError as error:

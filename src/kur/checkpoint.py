@@ -61,9 +61,9 @@ def load_weights(path: Path, model: Any) -> None:
 def save_checkpoint(path: Path, model: Any, optimizer: Any, state: dict[str, Any]) -> None:
     """Write everything that a training needs to go on."""
     named = {**_weights(model), **_seeds(model)}
-    arrays = {f"model/{name}": _numpy(variable) for name, variable in named.items()}
+    arrays = {f"model/{name}": numpy_of(variable) for name, variable in named.items()}
     for i, variable in enumerate(optimizer.variables):
-        arrays[f"optimizer/{i}"] = _numpy(variable)
+        arrays[f"optimizer/{i}"] = numpy_of(variable)
     _write(path, arrays, {"kind": "checkpoint", "state": state})
 
 
@@ -97,7 +97,7 @@ def variables_of(model: Any) -> dict[str, Any]:
 
 def weights_of(model: Any) -> Arrays:
     """The variables of a Keras model by name, without the states of its random layers."""
-    return {name: _numpy(variable) for name, variable in _weights(model).items()}
+    return {name: numpy_of(variable) for name, variable in _weights(model).items()}
 
 
 def _weights(model: Any) -> dict[str, Any]:
@@ -135,7 +135,8 @@ def _under(prefix: str, arrays: Arrays) -> Arrays:
     }
 
 
-def _numpy(variable: Any) -> NDArray[Any]:
+def numpy_of(variable: Any) -> NDArray[Any]:
+    """The value of a variable, as an array of its own."""
     array = np.asarray(keras().ops.convert_to_numpy(variable))
     # A copy: on some backends the array still looks into the live variable.
     return np.array(array, copy=True, order="C")

@@ -23,6 +23,7 @@ from kur.backend import reason
 from kur.checkpoint import load_weights, weights_of
 from kur.errors import KurError, nearest
 from kur.model import Model
+from kur.onnx_recurrent import as_operators
 from kur.reader import Kurfile
 from kur.session import trained_weights
 from kur.timing import reach_of, stride_of
@@ -52,7 +53,6 @@ def export_onnx(
     assembly = assemble(kurfile, ("train",), "torch", precision="float32")
     model = assembly.model
     load_weights(weights or trained_weights(kurfile), model.keras)
-    _check_exportable(model)
     metadata = _describe(model, assembly.data["train"][""].metadata(), heads or {})
     metadata["fingerprint"] = _fingerprint(model, metadata)
     if int8:
@@ -76,14 +76,6 @@ def export_onnx(
             with contextlib.suppress(OSError):
                 part.unlink()
     return metadata
-
-
-def _check_exportable(model: Model) -> None:
-    for node in model.nodes.values():
-        if node.kind == "recurrent" and model.nodes[model.inputs[0]].tensor.shape[1] is None:
-            # Keras goes from step to step in Python, of which a trace keeps the number of steps.
-            message = "a recurrent layer over a length that varies cannot be written as ONNX"
-            raise node.mark.error(f"{message}; give the input a fixed shape, or use convolutions")
 
 
 def _describe(model: Model, data: Mapping[str, Any], heads: Mapping[str, str]) -> dict[str, Any]:
@@ -188,7 +180,11 @@ def _trace(model: Model, path: Path, multiple: int) -> None:
     axes = {name: _open_axes(model.nodes[name].tensor, "time") for name in names}
     axes |= {name: _open_axes(model.nodes[name].tensor, "frames") for name in model.outputs}
     # The exporter prints what it does, and warns of the exporter that follows no lengths.
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        as_operators(model.keras),
+    ):
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(

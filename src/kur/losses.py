@@ -6,8 +6,9 @@ Knows nothing of how networks are built or trained.
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from kur.backend import keras
 from kur.errors import KurError, nearest
-from kur.metrics import Accuracy, ErrorRate, greedy
+from kur.metrics import Accuracy, ErrorRate, greedy, words
 from kur.model import Model
 
 Batch = Mapping[str, Any]
@@ -23,6 +24,8 @@ Tensor = Any
 Array = NDArray[Any]
 
 _SMALLEST_PROBABILITY = 1e-7
+_VARIANTS = frozenset({"warp", "loss_scale"})
+_note = logging.getLogger("kur").warning
 
 
 class Measure(Protocol):
@@ -36,6 +39,10 @@ class Measure(Protocol):
     @property
     def value(self) -> float:
         """The figure so far."""
+
+    @property
+    def further(self) -> Mapping[str, float]:
+        """What else it tells, by name."""
 
 
 class Loss(Protocol):
@@ -185,6 +192,10 @@ class _AccuracyMeasure:
     def value(self) -> float:
         return self._accuracy.value
 
+    @property
+    def further(self) -> Mapping[str, float]:
+        return {}
+
 
 @loss("mean_squared_error")
 class MeanSquaredError:
@@ -228,10 +239,12 @@ class Ctc:
     """Connectionist temporal classification (Graves et al., 2006); the blank is the last unit.
 
     `output` is the source with the wanted symbols, `output_length` how many of them count,
-    `input_length` the number of steps of each sample: of the input `relative_to`, then rescaled
-    through the strides of the network; of the target itself without it. `normalize: labels`
-    divides by the number of symbols. `too_long` says what to do with a sample that has more
-    symbols than steps, `measure` what the error rate is called.
+    `input_length` the number of steps of each sample: of the layer `relative_to`, then rescaled
+    through the strides of the network; of the target itself without it. `variant` is Kur's: with
+    `warp` the blank is the first unit and symbols follow it, with `loss_scale` a loss counts more
+    where there are more steps. `normalize: labels` divides by the number of symbols. `too_long`
+    says what to do with a sample that has more symbols than steps, `measure` what the error rate
+    is called.
     """
 
     def __init__(
@@ -243,14 +256,18 @@ class Ctc:
         output: str,
         relative_to: str | None = None,
         weight: float = 1.0,
+        variant: str | list[str | None] | None = None,
         normalize: Literal["none", "labels"] = "none",
         too_long: Literal["error", "ignore"] = "error",
-        measure: str = "error rate",
+        measure: str | None = None,
     ) -> None:
         self.target = target
         self.weight = weight
-        self.measure_name = measure
+        self.measure_name = measure or "error rate"
+        self.space: int | None = None
         self.blank = -1
+        self._named = measure is not None
+        self._variant = _variants(variant)
         self._input_length = input_length
         self._output_length = output_length
         self._output = output
@@ -261,14 +278,25 @@ class Ctc:
 
     def attach(self, model: Model) -> None:
         """The strides and the blank."""
-        if self._relative_to is not None and self._relative_to not in model.inputs:
-            known = model.inputs
-            hint = f"{nearest(self._relative_to, known)}; inputs: {', '.join(known)}"
-            raise KurError(f"'relative_to' names no input: {self._relative_to!r}{hint}")
+        if self._relative_to is not None:
+            try:
+                model.length_at(self.target, 1, self._relative_to)
+            except KurError as error:
+                hint = f"; inputs: {', '.join(model.inputs)}"
+                raise KurError(f"'relative_to': {error}{hint}") from None
         shape = model.nodes[self.target].tensor.shape
         if len(shape) != 3:
             raise KurError(f"ctc needs an output (steps, units), {self.target!r} is {shape[1:]}")
-        self._model, self.blank = model, int(shape[-1]) - 1
+        self._model, self.blank = model, 0 if "warp" in self._variant else int(shape[-1]) - 1
+        self._symbols = int(shape[-1]) - 1
+
+    def spell(self, symbols: Mapping[str, Sequence[str]]) -> None:
+        """Learn from the vocabularies of the data what the symbols are: of which the error rate
+        is, and where words end."""
+        known = [str(one) for one in symbols.get(self._output, ())]
+        if known and not self._named:
+            self.measure_name = "CER" if all(len(one) == 1 for one in known) else "PER"
+        self.space = known.index(" ") if " " in known else None
 
     @property
     def source(self) -> str:
@@ -281,7 +309,7 @@ class Ctc:
         lengths = _source(batch, self._input_length, "ctc").reshape(-1)
         if self._relative_to is None:
             return lengths
-        return np.asarray(self._model.length_at(self.target, lengths))
+        return np.asarray(self._model.length_at(self.target, lengths, self._relative_to))
 
     def labels(self, batch: Batch) -> tuple[Array, Array]:
         """The wanted symbols (batch, symbols), and how many of them count (batch,)."""
@@ -292,11 +320,11 @@ class Ctc:
         """Labels (batch, symbols), their number, output steps, and the weight of each sample."""
         steps, (labels, counts) = self.steps(batch), self.labels(batch)
         used = np.arange(labels.shape[1]) < counts[:, None]
-        wrong = used & ((labels < 0) | (labels >= self.blank))
+        wrong = used & ((labels < 0) | (labels >= self._symbols))
         if wrong.any():
             raise KurError(
-                f"{_sample(batch, wrong)}: symbol {labels[wrong][0]} is outside the {self.blank} "
-                f"symbols (and a blank) of the output {self.target!r}"
+                f"{_sample(batch, wrong)}: symbol {labels[wrong][0]} is outside the "
+                f"{self._symbols} symbols (and a blank) of the output {self.target!r}"
             )
         # Between two equal symbols there must be a blank.
         repeats = (used[:, 1:] & (labels[:, 1:] == labels[:, :-1])).sum(axis=1)
@@ -311,6 +339,10 @@ class Ctc:
         scale = np.where(short, 0.0, 1.0)
         if self._normalize == "labels":
             scale = scale / np.maximum(counts, 1)
+        if "loss_scale" in self._variant:
+            scale = scale * steps.mean() / 100
+        # Padding may hold anything, also what is no unit of the output.
+        labels = np.where(used, labels, 0) + ("warp" in self._variant)
         return {
             "labels": labels.astype("int32"),
             "counts": np.where(short, 0, counts).astype("int32"),
@@ -340,17 +372,37 @@ class Ctc:
         return _CtcMeasure(self)
 
 
+def _variants(given: str | list[str | None] | None) -> frozenset[str]:
+    names = {one for one in (given if isinstance(given, list) else [given]) if one is not None}
+    for one in sorted(names - _VARIANTS):
+        hint = nearest(one, _VARIANTS)
+        _note("ctc: unknown variant %r is ignored%s; known: warp, loss_scale", one, hint)
+    return frozenset(names & _VARIANTS)
+
+
 class _CtcMeasure:
     def __init__(self, ctc: Ctc) -> None:
         self._ctc = ctc
         self._rate = ErrorRate()
+        self._words = ErrorRate()
         self.name = ctc.measure_name
 
     def add(self, output: Array, batch: Batch) -> None:
-        labels, counts = self._ctc.labels(batch)
-        rows = zip(output, labels, counts, self._ctc.steps(batch), strict=True)
-        for scores, row, count, steps in rows:
-            self._rate.add(greedy(scores[:steps], self._ctc.blank), row[:count].tolist())
+        ctc = self._ctc
+        labels, counts = ctc.labels(batch)
+        for scores, row, count, steps in zip(output, labels, counts, ctc.steps(batch), strict=True):
+            found = greedy(scores[:steps], ctc.blank)
+            if ctc.blank == 0:
+                found = [unit - 1 for unit in found]
+            wanted = row[:count].tolist()
+            self._rate.add(found, wanted)
+            if ctc.space is not None:
+                self._words.add(words(found, ctc.space), words(wanted, ctc.space))
+
+    @property
+    def further(self) -> Mapping[str, float]:
+        """The word error rate, where there are words."""
+        return {} if self._ctc.space is None else {"WER": self._words.value}
 
     @property
     def value(self) -> float:

@@ -34,6 +34,17 @@ def greedy(scores: NDArray[np.floating], blank: int) -> list[int]:
     ]
 
 
+def words(symbols: Sequence[int], space: int) -> list[tuple[int, ...]]:
+    """Symbols cut into words at each `space`."""
+    found: list[list[int]] = [[]]
+    for one in symbols:
+        if one == space:
+            found.append([])
+        else:
+            found[-1].append(one)
+    return [tuple(word) for word in found if word]
+
+
 class ErrorRate:
     """Edits per wanted symbol, summed over many transcripts."""
 

@@ -119,7 +119,7 @@ class _Builder(Walk):
         except ValueError as error:
             raise self.kurfile.error(None, ("model",), reason(error)) from None
         for one in model.layers:
-            if one.name in self.frozen or one.name.partition("-")[0] in self.frozen:
+            if any(one.name == name or one.name.startswith(f"{name}-") for name in self.frozen):
                 one.trainable = False
         names = self.names
         return Model(model, tuple(self.inputs), tuple(outputs), names.nodes, names.aliases)
@@ -224,6 +224,7 @@ class _Builder(Walk):
         self.frames += 1
         self.frame = self.frames
         self.last = entry = Node(start.name, "steps", folded, start.mark, frame=self.frame)
+        entry.inputs = (start,)
         try:
             self.containers(inner, c.scope, path)
             last = self._before(c)
@@ -240,6 +241,7 @@ class _Builder(Walk):
         node = Node(name, "parallel", tensor, c.mark, start.steps, layer)
         node.activation = last.activation
         self._remember(node, c, start)
+        node.inputs = (last,)
 
     def _reuse(self, c: Container) -> None:
         """A layer or a group of layers once more, with the same weights."""

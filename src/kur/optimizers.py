@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from kur.arguments import ArgumentError, bind, parameters
 from kur.backend import keras
-from kur.errors import nearest
+from kur.errors import KurError, nearest
 
 Rate = float | dict[str, Any]
 
@@ -57,31 +59,61 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Optimizer:
-    """A Keras optimizer and the schedule of its learning rate."""
+    """A Keras optimizer, the schedule of its learning rate, and what changes it on top.
+
+    `decay` divides the rate by 1 + decay * step. `scale_rate` is a source of the data whose mean
+    over the batch the rate is multiplied by (`sqrt`: by the root of that mean).
+    """
 
     keras: Any
     schedule: Schedule
+    decay: float = 0.0
+    scale_rate: str | None = None
+    scale_mode: str = "linear"
+
+    def rate(self, step: int, total: int, batch: Mapping[str, Any]) -> float:
+        """Learning rate of step `step` (from 0) of `total`, which learns from `batch`.
+
+        KurError where the batch lacks the source of `scale_rate`, or where that has no mean above
+        0.
+        """
+        rate = self.schedule.at(step, total) / (1 + self.decay * step)
+        if self.scale_rate is None:
+            return rate
+        if self.scale_rate not in batch:
+            hint = f"{nearest(self.scale_rate, batch)}; the data has {', '.join(batch)}"
+            raise KurError(f"'scale_rate' needs the source {self.scale_rate!r}{hint}")
+        mean = float(np.mean(np.asarray(batch[self.scale_rate], np.float64)))
+        if not (math.isfinite(mean) and mean > 0):
+            message = f"the mean of the source {self.scale_rate!r} over a batch is {mean}"
+            raise KurError(f"'scale_rate': {message}, which is no factor for a learning rate")
+        return rate * (math.sqrt(mean) if self.scale_mode == "sqrt" else mean)
 
 
-# Each is made with a rate of 1, because the schedule sets the rate before every step.
-def _adam(*, learning_rate: Rate = 0.001) -> Any:
-    return keras().optimizers.Adam(1.0)
+# Each is made with a rate of 1, because the schedule sets the rate before every step. The other
+# defaults are those of Kur.
+def _adam(*, learning_rate: Rate | None = 0.001, epsilon: float = 1e-7) -> Any:
+    return keras().optimizers.Adam(1.0, epsilon=epsilon)
 
 
-def _adamw(*, learning_rate: Rate = 0.001, weight_decay: float = 0.004) -> Any:
-    return keras().optimizers.AdamW(1.0, weight_decay=weight_decay)
+def _adamw(
+    *, learning_rate: Rate | None = 0.001, weight_decay: float = 0.004, epsilon: float = 1e-7
+) -> Any:
+    return keras().optimizers.AdamW(1.0, weight_decay=weight_decay, epsilon=epsilon)
 
 
-def _sgd(*, learning_rate: Rate = 0.01, momentum: float = 0.0, nesterov: bool = False) -> Any:
+def _sgd(
+    *, learning_rate: Rate | None = 0.01, momentum: float = 0.0, nesterov: bool = False
+) -> Any:
     return keras().optimizers.SGD(1.0, momentum=momentum, nesterov=nesterov)
 
 
-def _adadelta(*, learning_rate: Rate = 1.0) -> Any:
-    return keras().optimizers.Adadelta(1.0)
+def _adadelta(*, learning_rate: Rate | None = 1.0, rho: float = 0.95, epsilon: float = 1e-7) -> Any:
+    return keras().optimizers.Adadelta(1.0, rho=rho, epsilon=epsilon)
 
 
-def _rmsprop(*, learning_rate: Rate = 0.001) -> Any:
-    return keras().optimizers.RMSprop(1.0)
+def _rmsprop(*, learning_rate: Rate | None = 0.001, rho: float = 0.9, epsilon: float = 1e-8) -> Any:
+    return keras().optimizers.RMSprop(1.0, rho=rho, epsilon=epsilon)
 
 
 OPTIMIZERS: dict[str, Callable[..., Any]] = {
@@ -91,6 +123,19 @@ OPTIMIZERS: dict[str, Callable[..., Any]] = {
     "adadelta": _adadelta,
     "rmsprop": _rmsprop,
 }
+
+
+def _every(
+    *,
+    clip: dict[str, Any] | None = None,
+    decay: float | None = 0.0,
+    scale_rate: str | None = None,
+    scale_mode: Literal["linear", "sqrt"] = "linear",
+) -> dict[str, Any]:
+    """What all optimizers take beside their own arguments."""
+    if decay is not None and not (math.isfinite(decay) and decay >= 0):
+        raise ArgumentError(f"'decay' must be at least 0, found {decay}", "decay")
+    return {"decay": decay or 0.0, "scale_rate": scale_rate, "scale_mode": scale_mode}
 
 
 def _clip(*, norm: float | None = None, abs: float | None = None) -> dict[str, float]:
@@ -106,17 +151,27 @@ def make_optimizer(setting: Mapping[str, Any] | str | None) -> Optimizer:
     """The optimizer of a `train.optimizer` setting: a name or {name, learning_rate, clip, ...}.
 
     `learning_rate` is a number or {peak, schedule, warmup, final}; `clip` is {norm} (of all
-    gradients together) or {abs} (of each value). ArgumentError names the key ('clip.norm').
+    gradients together) or {abs} (of each value); `decay`, `scale_rate` and `scale_mode` are those
+    of Optimizer. ArgumentError names the key ('clip.norm').
     """
     given = dict(setting) if isinstance(setting, Mapping) else {"name": setting}
-    name = str(given.pop("name", None) or "adam")
+    name = str(given.pop("name", None) or "adam").lower()
     if name not in OPTIMIZERS:
         message = f"unknown optimizer {name!r}{nearest(name, OPTIMIZERS)}"
         raise ArgumentError(f"{message}; known: {', '.join(OPTIMIZERS)}", "name")
+    make, what = OPTIMIZERS[name], f"the optimizer {name}"
+    own, every = parameters(make), parameters(_every)
+    for key in given:
+        if key not in {**own, **every}:
+            known = [*own, *every]
+            message = f"{what} has no argument {key!r}{nearest(key, known)}"
+            raise ArgumentError(f"{message}; accepted: {', '.join(known)}", str(key))
     clip = given.pop("clip", None)
-    make = OPTIMIZERS[name]
-    arguments = bind(make, given, what=f"the optimizer {name}")
-    rate = arguments.get("learning_rate", parameters(make)["learning_rate"].default)
+    shared = _every(**bind(_every, {k: v for k, v in given.items() if k in every}, what=what))
+    arguments = bind(make, {k: v for k, v in given.items() if k in own}, what=what)
+    rate = arguments.get("learning_rate")
+    if rate is None:
+        rate = own["learning_rate"].default
     if not isinstance(rate, dict):
         rate = {"peak": rate, "schedule": "constant"}
     schedule = _inside(Schedule, rate, "learning_rate")
@@ -124,7 +179,7 @@ def make_optimizer(setting: Mapping[str, Any] | str | None) -> Optimizer:
     optimizer = make(**arguments)
     for key, value in clipping.items():
         setattr(optimizer, key, value)
-    return Optimizer(optimizer, schedule)
+    return Optimizer(optimizer, schedule, **shared)
 
 
 def _inside(function: Callable[..., Any], value: Any, key: str) -> Any:

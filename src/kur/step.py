@@ -97,7 +97,8 @@ def measure(
         if prefix:
             figures[f"{prefix}loss"] = mean
         if gauge is not None:
-            figures[prefix + gauge.name] = gauge.value
+            told = {gauge.name: gauge.value, **gauge.further}
+            figures |= {prefix + name: value for name, value in told.items()}
     return figures
 
 

@@ -290,7 +290,7 @@ class Trainer:
         batches = self._data.count(state.epoch)
         before = time.monotonic()
         for batch in self._data.batches(state.epoch, training=True, skip=state.batch):
-            rate = self._optimizer.schedule.at(state.step - state.run_step, self._total)
+            rate = self._optimizer.rate(state.step - state.run_step, self._total, batch)
             loss = self._step(batch, rate)
             state.batch += 1
             state.step += 1
