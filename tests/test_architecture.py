@@ -38,10 +38,10 @@ LAYERS = {
     "earshot": [
         "errors", "types",
         "media", "features", "network",
-        "numerals", "spoken", "lexicon", "letters", "units",
+        "query", "about", "numerals", "spoken", "lexicon", "letters", "units",
         "index", "search",
-        "catalog", "outcome", "adding", "library",
-        "present", "cli",
+        "catalog", "outcome", "adding", "searching", "library",
+        "present", "asking", "options", "progress", "cli",
     ],
     "kur": [
         "errors", "marks", "arguments", "yaml_marks", "json_marks", "schema", "include",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -180,3 +181,61 @@ def test_paths_are_full_and_keep_links(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "link").symlink_to("real")
     assert located(Path("link/a.wav")) == str(tmp_path / "link" / "a.wav")
     assert located(Path("link/../a.wav")) == str(tmp_path / "a.wav")
+
+
+KNOWN = {"recorded": "2020-05", "tags": ("a", "b\u2028"), "meta": (("who", "Ann"), ("x", "y"))}
+OLD = """CREATE TABLE recordings (id VARCHAR(12) PRIMARY KEY, path BLOB NOT NULL,
+title VARCHAR NOT NULL, duration FLOAT NOT NULL, channels INTEGER NOT NULL,
+digest VARCHAR(64) NOT NULL, bytes BIGINT NOT NULL, added VARCHAR NOT NULL)"""
+
+
+def test_what_is_known_comes_back(catalog: Catalog) -> None:
+    catalog.put(recording(1, **KNOWN))
+    assert catalog.all() == [recording(1, **KNOWN)]
+
+
+def test_an_old_catalogue_is_read_as_it_is_and_grows_when_written(tmp_path: Path) -> None:
+    one = recording(1)
+    with sqlite3.connect(tmp_path / FILE) as old:
+        old.execute(OLD)
+        old.execute(
+            "INSERT INTO recordings VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (one.id, os.fsencode(one.path), one.title, one.duration, one.channels, one.digest,
+             one.bytes, one.added),
+        )  # fmt: skip
+    old.close()
+    before = (tmp_path / FILE).read_bytes()
+    with Catalog(tmp_path) as reader:
+        assert reader.all() == [one]
+        assert reader.find([one.id]) == {one.id: one}
+        assert (tmp_path / FILE).read_bytes() == before
+        with Catalog(tmp_path, writable=True) as writer:
+            writer.put(recording(2, **KNOWN))
+            assert writer.all() == [one, recording(2, **KNOWN)]
+        assert reader.all() == [one, recording(2, **KNOWN)]
+    # An older Earshot writes its own columns, and the others stay empty.
+    with sqlite3.connect(tmp_path / FILE) as old:
+        old.execute("DELETE FROM recordings")
+        old.execute(
+            "INSERT INTO recordings (id, path, title, duration, channels, digest, bytes, added) "
+            "VALUES ('a', x'2f61', 'a', 1.0, 1, 'a', 1, 'now')"
+        )
+    old.close()
+    with Catalog(tmp_path) as reader:
+        assert (reader.all()[0].tags, reader.all()[0].recorded) == ((), None)
+
+
+def test_changes_at_once_are_all_kept(tmp_path: Path, catalog: Catalog) -> None:
+    catalog.put(recording(1))
+    identity = recording(1).id
+
+    def add_tags(worker: int) -> None:
+        with Catalog(tmp_path, writable=True) as other:
+            for number in range(5):
+                tag = f"{worker}-{number}"
+                other.change(identity, lambda row, tag=tag: replace(row, tags=(*row.tags, tag)))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add_tags, range(4)))
+    assert sorted(catalog.all()[0].tags) == [f"{w}-{n}" for w in range(4) for n in range(5)]
+    assert catalog.change("0" * 12, lambda row: row) is None

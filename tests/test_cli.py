@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -119,6 +120,84 @@ def test_one_line_a_query_also_for_bad_ones(run: Run, talk: Path, tmp_path: Path
     assert "earshot clip" in table.out
 
 
+def test_what_is_known_is_said_and_filtered_by(run: Run, talk: Path, tmp_path: Path) -> None:
+    write_wav(tmp_path / "other.wav", say("lantern harbour"))
+    run("add", "talk.wav", "--tag", "news", "--meta", "who=Ann", "--date", "2020-05")
+    run("add", "other.wav")
+    told = run("edit", "other", "--title", "the other", "--tag", "x", "--meta", "who=Bob")
+    assert re.search(r"title  the other\n(.*\n)*.*tags  x\n.*meta.who  Bob", told.out)
+    for filters, expected in {
+        ("--tag", "news"): ["talk"],
+        ("--title", "THE OTHER"): ["the other"],
+        ("--after", "2020", "--meta", "who=ann"): ["talk"],
+        ("--date", "2020-05"): ["talk"],
+        ("--before", "2020-05"): [],
+        ("--shorter", "10m"): ["talk", "the other"],
+        ("--longer", "10m"): [],
+    }.items():
+        found = run("search", "lantern", *filters, "--json")
+        mentions = json.loads(found.out)["mentions"]
+        assert sorted(mention["title"] for mention in mentions) == expected
+        listed = [
+            json.loads(line)["title"]
+            for line in run("list", *filters, "--json").out.split("\n")[:-1]
+        ]
+        assert sorted(listed) == expected
+    inside = run("search", "title:the other", "lantern", "--json")
+    assert [one["title"] for one in json.loads(inside.out)["mentions"]] == ["the other"]
+    assert "no recording fits" in run("search", "lantern", "--channel", "2").out
+    run("edit", "talk", "--untag", "NEWS", "--date", "", "--meta", "who=")
+    fields = json.loads(run("show", "talk", "--json").out)
+    assert (fields["tags"], fields["recorded"], fields["meta"]) == ([], None, {})
+
+
+def test_answers_come_in_pages_groups_and_columns(run: Run, talk: Path, tmp_path: Path) -> None:
+    write_wav(tmp_path / "other.wav", say("lantern harbour lantern"))
+    run("add", "talk.wav", "other.wav")
+    whole = json.loads(run("search", "lantern", "--json").out)
+    assert whole["total"] == 3
+    second = json.loads(run("search", "lantern", "--top", "2", "--page", "2", "--json").out)
+    assert second["mentions"] == whole["mentions"][2:]
+    assert second == second | {"total": 3}
+    third = json.loads(run("search", "lantern", "--offset", "2", "--limit", "1", "--json").out)
+    assert third["mentions"] == second["mentions"]
+    grouped = run("search", "lantern", "--by-recording").out
+    assert re.search(r"other .* 2  0:00:00 0:00:0\d$", grouped, re.M)
+    rows = list(
+        csv.DictReader(run("search", "lantern", "--csv", "--order", "time").out.splitlines())
+    )
+    assert [row["title"] for row in rows] == ["talk", "other", "other"]
+    assert rows[0]["units"] == "L AE N T ER N"
+    near = run("search", "harbour NEAR/9 (lantern | invoice)", "--title", "talk")
+    assert "harbour ... invoice" in near.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("search", "lantern AND"), "words are missing"),
+        (("search", "(lantern"), "at character 1: >>>(lantern"),
+        (("search", "lantern", "--after", "soon"), "'soon' is no date"),
+        (("search", "lantern", "--meta", "who"), "write NAME=VALUE"),
+        (("search", "lantern", "--page", "2", "--offset", "3"), "at once"),
+        (("search", "lantern", "--csv", "--json"), "at once"),
+        (("list", "--longer", "soon"), "is no length"),
+        (("edit", "talk"), "--title, --date, --tag"),
+        (("edit", "talk", "--title", " "), "cannot be empty"),
+        (("edit", "nothing", "--tag", "x"), "no recording 'nothing'"),
+        (("add", "talk.wav", "--date", "2020-13"), "is no date"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(
+    run: Run, talk: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    run("add", "talk.wav")
+    done = run(*arguments)
+    assert done.status == 2
+    assert done.err.count("\n") == 1
+    assert says in done.err
+
+
 def test_queries_come_from_standard_input_too(
     run: Run, talk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,7 +279,7 @@ def test_senseless_commands_end_with_two(run: Run, talk: Path, arguments: list[s
 def test_a_defect_is_one_line_unless_asked_for(
     run: Run, talk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: Library) -> None:
+    def fail(self: Library, where: str) -> None:
         raise ZeroDivisionError("of our own")
 
     monkeypatch.setattr(Library, "list", fail)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fakes import say, tone_library, write_wav
 
+from earshot.about import about
 from earshot.index.manifest import FORMAT
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("format-*"))
@@ -51,7 +52,9 @@ def test_it_can_be_changed(golden: Path, tmp_path: Path) -> None:
     with tone_library(golden / "library") as library:
         assert [recording.title for recording in library.list()] == ["first", "second", "third"]
         library.remove("second")
+        library.edit("first", about(tags=["old"], date="2019"))
         library.add([path])
+        assert [recording.title for recording in library.list("tag:old date:2019")] == ["first"]
         titles = {mention.title for mention in library.search("contract", None, 0.5).mentions}
         assert titles == {"third", "new"}
         assert library.check() == ()

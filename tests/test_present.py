@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
+import re
 import unicodedata
 from dataclasses import replace
 
@@ -14,6 +16,8 @@ from rich.console import Console
 
 from earshot.errors import UsageError
 from earshot.present import (
+    CSV_HEADING,
+    Look,
     clip_name,
     clock,
     parse_time,
@@ -23,8 +27,9 @@ from earshot.present import (
     printable,
     recording_line,
     result_line,
+    result_rows,
 )
-from earshot.types import Mention, Recording, SearchResult
+from earshot.types import Group, Heard, Mention, Recording, SearchResult
 
 RECORDING = Recording(
     "3f2a1b4c5d6e", "/talks/a.wav", "a", 3725.4, 2, "3f2a1b4c5d6e" * 5, 1234567, "2026-01-01"
@@ -39,7 +44,7 @@ def shown(result: SearchResult, *options: str, encoding: str = "utf-8") -> str:
     """A search as a pipe gets it."""
     raw = io.BytesIO()
     console = Console(file=io.TextIOWrapper(raw, encoding=encoding), width=500, highlight=False)
-    print_result(console, result, min_confidence=0.05, options=options)
+    print_result(console, result, Look(min_confidence=0.05, options=options))
     console.file.flush()
     return raw.getvalue().decode(encoding)
 
@@ -101,7 +106,7 @@ def test_results_are_valid_json_on_one_line_of_ascii(query: str, name: str) -> N
     assert line.isascii()
     assert "\n" not in line
     fields = json.loads(line)
-    assert list(fields) == ["query", "mentions", "searched_hours", "seconds"]
+    assert list(fields) == ["query", "mentions", "total", "searched_hours", "seconds"]
     assert list(fields["mentions"][0]) == [
         "recording",
         "path",
@@ -110,6 +115,7 @@ def test_results_are_valid_json_on_one_line_of_ascii(query: str, name: str) -> N
         "start",
         "end",
         "confidence",
+        "heard",
     ]
     fields["mentions"][0]["path"].encode()  # readers other than Python refuse half characters
     if not any(0xD800 <= ord(character) <= 0xDFFF for character in name):
@@ -155,6 +161,74 @@ def test_an_old_terminal_gets_plain_bars() -> None:
 def test_no_mention_says_what_to_do() -> None:
     assert "--min-confidence 0" in shown(replace(RESULT, mentions=()))
     assert "earshot add" in shown(replace(RESULT, mentions=(), searched_hours=0.0))
+
+
+HEARD = Heard("harbour", ("HH", "AA"), 0, 751.25, 752.5, 0.876543, -0.123456)
+
+
+def test_what_was_heard_is_shown_where_it_may_differ() -> None:
+    one = replace(MENTION, heard=(HEARD,))
+    assert "Heard" not in shown(replace(RESULT, mentions=(one, one)))
+    near = replace(MENTION, heard=(HEARD, replace(HEARD, phrase="\x1bbay", units=("B", "EY"))))
+    text = shown(replace(RESULT, mentions=(one, near)))
+    assert r"harbour ... \x1bbay" in text
+    assert " As" not in text
+    other = replace(MENTION, heard=(replace(HEARD, units=("AA", "B")),))
+    assert "HH AA" in shown(replace(RESULT, mentions=(one, other)))
+
+
+def test_pages_say_what_is_before_and_behind_them() -> None:
+    result = replace(RESULT, total=31)
+    raw = io.BytesIO()
+    console = Console(file=io.TextIOWrapper(raw, encoding="utf-8"), width=500, highlight=False)
+    print_result(console, result, Look(offset=20))
+    print_result(console, replace(result, mentions=()), Look(offset=40))
+    console.file.flush()
+    text = raw.getvalue().decode()
+    assert "21 to 21 of 31 mentions, more: --offset 21; searched" in text
+    assert "\n21  a  " in text
+    assert "There are 31 in all, and none from 41 on" in text
+
+
+def test_groups_are_recordings_with_their_times() -> None:
+    mentions = tuple(replace(MENTION, start=float(at)) for at in range(0, 600, 60))
+    group = Group(MENTION.recording, MENTION.path, MENTION.title, 0.9, mentions)
+    result = replace(RESULT, mentions=mentions, groups=(group,), total=1)
+    text = shown(result)
+    assert re.search(r"1  a  .*90%  +10  0:00:00 0:01:00 .*0:07:00 \.\.\.$", text, re.M)
+    assert text.count("earshot clip") == 1
+    fields = json.loads(result_line(result))
+    assert "mentions" not in fields
+    assert len(fields["recordings"][0]["mentions"]) == 10
+
+
+def test_csv_is_one_line_a_mention() -> None:
+    mention = replace(MENTION, title='a "b",\n=c', heard=(HEARD, HEARD))
+    (line,) = result_rows(replace(RESULT, mentions=(mention,)))
+    rows = list(csv.DictReader([CSV_HEADING, line]))
+    assert rows == [
+        {
+            "query": "harbour",
+            "recording": "3f2a1b4c5d6e",
+            "title": 'a "b",\\x0a=c',
+            "path": "/talks/a.wav",
+            "channel": "0",
+            "start": "751.250",
+            "end": "752.500",
+            "confidence": "0.8765",
+            "heard": "harbour ... harbour",
+            "units": "HH AA ... HH AA",
+        }
+    ]
+
+
+def test_what_is_known_of_a_recording_is_shown() -> None:
+    known = replace(RECORDING, recorded="2020-05", tags=("a", "b"), meta=(("who", "\x1bAnn"),))
+    raw = io.StringIO()
+    print_recording(Console(file=raw, width=500), known)
+    for part in ("recorded  2020-05", "tags  a, b", r"meta.who  \x1bAnn"):
+        assert part in raw.getvalue()
+    assert json.loads(recording_line(known))["meta"] == {"who": "\x1bAnn"}
 
 
 def test_short_queries_get_a_warning() -> None:

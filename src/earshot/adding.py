@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from earshot import media
+from earshot.about import NOTHING, About
 from earshot.catalog import Catalog, located
 from earshot.errors import MediaError, NetworkError
 from earshot.index import IndexWriter, TrackFile, costs
@@ -72,6 +73,7 @@ class _Job:
     files: int
     channels: media.Channels
     progress: ProgressCallback | None
+    about: About
 
     def report(self, seconds: float, duration: float | None) -> None:
         if self.progress is not None:
@@ -86,9 +88,11 @@ def add_files(
     network: Listener,
     channels: media.Channels = "auto",
     progress: ProgressCallback | None = None,
+    about: About = NOTHING,
 ) -> Iterator[Outcome]:
     """Add files and folders; yield an outcome as soon as each file is settled for good.
 
+    `about` is kept with every recording that is new; those that are there stay as they are.
     Raises LibraryError when the library cannot be written; files yielded before then are kept.
     """
     found = list(_find(paths))
@@ -96,7 +100,7 @@ def add_files(
         if isinstance(item, Outcome):
             yield item
             continue
-        job = _Job(item, number, len(found), channels, progress)
+        job = _Job(item, number, len(found), channels, progress, about)
         outcome = _add(job, writer, catalog, network)
         yield outcome
         if outcome.status is Status.ADDED:
@@ -231,7 +235,7 @@ class _Blocks:
 
 
 def _recording(job: _Job, digest: str, heard: _Blocks) -> Recording:
-    return Recording(
+    known = Recording(
         id=digest[:12],
         path=located(job.path),
         title=_title(job.path),
@@ -241,6 +245,7 @@ def _recording(job: _Job, digest: str, heard: _Blocks) -> Recording:
         bytes=job.path.stat().st_size,
         added=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
+    return job.about.applied(known)
 
 
 def _title(path: Path) -> str:

@@ -1,17 +1,20 @@
-"""The catalogue: what is known of each recording beside its sound (path, title, duration).
+"""The catalogue: what is known of each recording beside its sound (path, title, date, tags).
 
 One table in SQLite (write-ahead log), through SQLAlchemy Core. The index's manifest decides which
-recordings exist; rows it does not list are leftovers. This module knows nothing of the index.
+recordings exist; rows it does not list are leftovers. Columns that an old catalogue lacks are
+added when it is first written to, and read as empty before. This module knows nothing of the index.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote_from_bytes
 
 from sqlalchemy import (
@@ -30,6 +33,8 @@ from sqlalchemy import (
     delete,
     event,
     select,
+    text,
+    update,
 )
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
@@ -58,6 +63,21 @@ class _FilePath(TypeDecorator[str]):
         return None if value is None else os.fsdecode(value)
 
 
+class _Json(TypeDecorator[Any]):
+    """Tags and metadata as JSON: a list, or a list of pairs; tuples in Python."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str:
+        return json.dumps(value or [])
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[Any, ...]:
+        return tuple(
+            tuple(one) if isinstance(one, list) else one for one in json.loads(value or "[]")
+        )
+
+
 _RECORDINGS = Table(
     "recordings",
     MetaData(),
@@ -69,7 +89,14 @@ _RECORDINGS = Table(
     Column("digest", String(64), nullable=False),
     Column("bytes", BigInteger, nullable=False),
     Column("added", String, nullable=False),
+    # What follows is in _LATER: catalogues of before lack it, and older versions do not write it.
+    Column("recorded", String),
+    Column("tags", _Json),
+    Column("meta", _Json),
 )
+
+
+_LATER = ("recorded", "tags", "meta")
 
 
 class Catalog:
@@ -87,15 +114,33 @@ class Catalog:
             event.listen(self._engine, "connect", _durable)
             with self._changing() as connection:
                 _RECORDINGS.metadata.create_all(connection)
+                for name in _missing(connection):
+                    connection.execute(text(f"ALTER TABLE recordings ADD COLUMN {name} VARCHAR"))
 
     def put(self, recording: Recording) -> None:
         """Write the row of a recording, in the place of one that has the same id."""
-        row = {column.name: getattr(recording, column.name) for column in _RECORDINGS.columns}
+        row = _row(recording)
         statement = insert(_RECORDINGS).values(row)
         with self._changing() as connection:
             connection.execute(
                 statement.on_conflict_do_update(index_elements=[_RECORDINGS.c.id], set_=row)
             )
+
+    def change(self, recording: str, change: Callable[[Recording], Recording]) -> Recording | None:
+        """Write the row of a recording as `change` makes it of what it is; None if it has none.
+
+        Nobody else can change it between reading and writing.
+        """
+        this = _RECORDINGS.c.id == recording
+        with self._changing() as connection:
+            # SQLite locks at the first write: this one changes nothing.
+            connection.execute(update(_RECORDINGS).where(this).values(id=recording))
+            row = connection.execute(select(_RECORDINGS).where(this)).one_or_none()
+            if row is None:
+                return None
+            changed = change(_recording(row))
+            connection.execute(update(_RECORDINGS).where(this).values(_row(changed)))
+        return changed
 
     def delete(self, recordings: Collection[str]) -> None:
         """Delete the rows of these recordings, as far as they are there."""
@@ -115,7 +160,8 @@ class Catalog:
         found: dict[str, Recording] = {}
         with self._reading() as connection:
             for ids in _batches(recordings):
-                rows = connection.execute(select(_RECORDINGS).where(_RECORDINGS.c.id.in_(ids)))
+                there = _there(connection)
+                rows = connection.execute(select(*there).where(_RECORDINGS.c.id.in_(ids)))
                 found.update((row.id, _recording(row)) for row in rows)
         return found
 
@@ -123,7 +169,7 @@ class Catalog:
         """Every row, in the order of adding."""
         with self._reading() as connection:
             order = _RECORDINGS.c.added, _RECORDINGS.c.path  # files are added in this order
-            rows = connection.execute(select(_RECORDINGS).order_by(*order))
+            rows = connection.execute(select(*_there(connection)).order_by(*order))
             return [_recording(row) for row in rows]
 
     def close(self) -> None:
@@ -215,7 +261,23 @@ def _durable(connection: sqlite3.Connection, _: object) -> None:
     connection.execute("PRAGMA synchronous=FULL")
 
 
-def _recording(row: Row[tuple[object, ...]]) -> Recording:
+def _missing(connection: Connection) -> list[str]:
+    """The columns that an old catalogue lacks."""
+    there = {row.name for row in connection.execute(text("PRAGMA table_info(recordings)"))}
+    return [name for name in _LATER if name not in there]
+
+
+def _there(connection: Connection) -> list[Column[Any]]:
+    """The columns that a catalogue has, which may be an old one."""
+    missing = _missing(connection)
+    return [column for column in _RECORDINGS.columns if column.name not in missing]
+
+
+def _row(recording: Recording) -> dict[str, object]:
+    return {column.name: getattr(recording, column.name) for column in _RECORDINGS.columns}
+
+
+def _recording(row: Row[Any]) -> Recording:
     return Recording(**row._mapping)
 
 

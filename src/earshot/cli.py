@@ -7,27 +7,56 @@ makes no sense, 70 a defect of Earshot's own, 130 interrupted, 141 the reader of
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as ProgressBar
-from rich.text import Text
 from typer.core import TyperGroup
 
+from earshot.about import NOTHING, about
+from earshot.asking import filters, joined, pairs, read_queries
 from earshot.errors import EarshotError, QueryError, UsageError
 from earshot.library import MIN_CONFIDENCE, TOP, Library
-from earshot.outcome import Outcome, Progress, ProgressCallback, Status
+from earshot.options import (
+    After,
+    Before,
+    ByRecording,
+    Channel,
+    ChannelsChoice,
+    Csv,
+    Date,
+    Json,
+    LibraryFolder,
+    Longer,
+    Metas,
+    MinConfidence,
+    Name,
+    NewDate,
+    NewMetas,
+    NewTags,
+    NewTitle,
+    Offset,
+    OldTags,
+    OrderBy,
+    Page,
+    QueryFile,
+    QueryWords,
+    Shorter,
+    Tags,
+    Title,
+    Top,
+)
+from earshot.outcome import Outcome, Status
 from earshot.present import (
+    CSV_HEADING,
+    Look,
     Terminal,
     clip_name,
     clock,
@@ -38,7 +67,9 @@ from earshot.present import (
     printable,
     recording_line,
     result_line,
+    result_rows,
 )
+from earshot.progress import progress_bar, stoppable
 from earshot.types import SearchResult, Span
 
 _DEFECT = 70  # EX_SOFTWARE of sysexits.h
@@ -73,21 +104,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-LibraryFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--library",
-        metavar="DIR",
-        help="Folder of the library (else EARSHOT_LIBRARY, else your user data folder).",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON lines instead of a table.")]
-ChannelsChoice = Literal["auto", "mix", "split"]  # media.Channels, without loading FFmpeg
-Name = Annotated[
-    str,
-    typer.Argument(metavar="RECORDING", help="Its id, the beginning of it, its path or title."),
-]
 
 
 def main() -> NoReturn:
@@ -157,17 +173,21 @@ def add(
         ChannelsChoice,
         typer.Option(help="Hear the channels of a file as one (mix) or each by itself (split)."),
     ] = "auto",
+    tag: NewTags = None,
+    meta: NewMetas = None,
+    date: NewDate = None,
 ) -> None:
     """Listen to files, so that they can be searched; files that are there already are skipped."""
+    known = about(date=date, tags=tag or (), meta=pairs(meta))
     counts: Counter[Status] = Counter()
     audio = 0.0
     begun = time.monotonic()
     with (
         Library(_folder(context, library)) as opened,
-        _progress() as shown,
-        _stoppable(shown) as progress,
+        progress_bar() as shown,
+        stoppable(shown) as progress,
     ):
-        outcomes = opened.add_each(paths, channels=channels, progress=progress)
+        outcomes = opened.add_each(paths, channels=channels, progress=progress, about=known)
         try:
             with closing(outcomes):  # frees the library's lock
                 for outcome in outcomes:
@@ -186,47 +206,67 @@ def add(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: earshot search cancel my contract --top 3")
+@app.command(
+    epilog="Example: earshot search 'refund NEAR/10 (manager | supervisor)' --tag calls --top 3"
+)
 def search(
     context: typer.Context,
-    query: Annotated[
-        list[str] | None, typer.Argument(metavar="QUERY", help="A word or a phrase.")
-    ] = None,
+    query: QueryWords = None,
     library: LibraryFolder = None,
-    top: Annotated[int, typer.Option(min=1, help="Show so many mentions.")] = TOP,
-    min_confidence: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Show mentions that are at least so likely.")
-    ] = MIN_CONFIDENCE,
-    queries: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Search for every line of a file ('-': standard input)."),
-    ] = None,
+    top: Top = TOP,
+    page: Page = 1,
+    offset: Offset = 0,
+    by_recording: ByRecording = False,
+    order: OrderBy = "confidence",
+    min_confidence: MinConfidence = MIN_CONFIDENCE,
+    queries: QueryFile = None,
+    tag: Tags = None,
+    title: Title = None,
+    date: Date = None,
+    after: After = None,
+    before: Before = None,
+    longer: Longer = None,
+    shorter: Shorter = None,
+    channel: Channel = None,
+    meta: Metas = None,
     as_json: Json = False,
+    as_csv: Csv = False,
 ) -> None:
     """Find where something was said, most likely mentions first."""
     if (query is None) == (queries is None):
         raise UsageError("give a query, or a file of queries with --queries")
-    lines = [" ".join(query)] if query is not None else list(_read_queries(queries))
+    if as_json and as_csv:
+        raise UsageError("--json and --csv cannot be had at once")
+    if page > 1 and offset:
+        raise UsageError("--page and --offset cannot be had at once")
+    lines = [joined(query)] if query is not None else list(read_queries(queries))
+    where = filters(
+        tag=tag, title=title, date=date, after=after, before=before, longer=longer, shorter=shorter,
+        channel=channel, meta=pairs(meta),
+    )  # fmt: skip
+    offset = offset or (page - 1) * top
     folder = _folder(context, library)
-    options = [] if folder is None else ["--library", str(folder)]
-    terminal = Terminal()
+    look = Look(
+        form="json" if as_json else "csv" if as_csv else "table",
+        headings=queries is not None,
+        min_confidence=min_confidence,
+        offset=offset,
+        options=() if folder is None else ("--library", str(folder)),
+    )
     refused: dict[str, QueryError] = {}
     with Library(folder) as opened:
         if queries is not None:  # a bad line is reported in its place, the others are searched for
             refused = _refused(opened, lines)
-        good = (line for line in lines if line not in refused)
-        results = opened.search_many(good, top, min_confidence)
-        for line in lines:
-            reason = refused.get(line)
-            result = next(results) if reason is None else SearchResult(line, (), 0.0, 0.0)
-            if as_json:
-                print(result_line(result, str(reason) if reason else None), flush=True)
-            elif reason is not None:
-                complain(f"{line}: {reason}")
-            else:
-                if queries is not None:
-                    terminal.print(Text(printable(line), style="bold"))
-                print_result(terminal, result, min_confidence=min_confidence, options=options)
+        results = opened.search_many(
+            (line for line in lines if line not in refused),
+            top,
+            min_confidence,
+            offset=offset,
+            order=order,
+            by_recording=by_recording,
+            where=where,
+        )
+        _print_results(lines, results, refused, look)
     for reason in refused.values():
         raise typer.Exit(reason.exit_status)
 
@@ -256,16 +296,54 @@ def clip(
     _say(f"{target}: {written.duration:.1f} s of '{chosen.title}' from {clock(written.start)}")
 
 
-@app.command("list", epilog="Example: earshot list --json")
-def list_(context: typer.Context, library: LibraryFolder = None, as_json: Json = False) -> None:
-    """List all recordings of the library."""
+@app.command("list", epilog="Example: earshot list --tag news --after 2020 --json")
+def list_(
+    context: typer.Context,
+    library: LibraryFolder = None,
+    tag: Tags = None,
+    title: Title = None,
+    date: Date = None,
+    after: After = None,
+    before: Before = None,
+    longer: Longer = None,
+    shorter: Shorter = None,
+    meta: Metas = None,
+    as_json: Json = False,
+) -> None:
+    """List the recordings of the library, all or those that filters fit."""
+    where = filters(
+        tag=tag, title=title, date=date, after=after, before=before, longer=longer, shorter=shorter,
+        meta=pairs(meta),
+    )  # fmt: skip
     with Library(_folder(context, library)) as opened:
-        recordings = opened.list()
+        recordings = opened.list(where)
     if as_json:
         for recording in recordings:
             print(recording_line(recording))
     else:
         print_recordings(Terminal(), recordings)
+
+
+@app.command(epilog="Example: earshot edit interview --tag calls --date 2020-05-17 --meta who=bob")
+def edit(
+    context: typer.Context,
+    recording: Name,
+    title: NewTitle = None,
+    date: NewDate = None,
+    tag: NewTags = None,
+    untag: OldTags = None,
+    meta: NewMetas = None,
+    library: LibraryFolder = None,
+) -> None:
+    """Change what is known of a recording: its title, date, tags and metadata."""
+    change = about(
+        title=title, date=date, tags=tag or (), without_tags=untag or (), meta=pairs(meta)
+    )
+    if change == NOTHING:
+        raise UsageError("give what is to be changed: --title, --date, --tag, --untag or --meta")
+    with Library(_folder(context, library)) as opened:
+        changed = opened.edit(recording, change)
+    print_recording(Terminal(), changed)
 
 
 @app.command(epilog="Example: earshot show 3f2a1b")
@@ -309,15 +387,27 @@ def check(context: typer.Context, library: LibraryFolder = None) -> None:
     _say("everything is as it was written")
 
 
-def _read_queries(path: Path | None) -> Iterator[str]:
-    """The lines of a file of queries, without empty ones."""
-    try:
-        text = sys.stdin.read() if str(path) == "-" else Path(str(path)).read_text("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not text in UTF-8 (byte {error.start})") from error
-    return (line.strip() for line in text.splitlines() if line.strip())
+def _print_results(
+    lines: Iterable[str],
+    results: Iterator[SearchResult],
+    refused: Mapping[str, QueryError],
+    look: Look,
+) -> None:
+    """One answer a query, as soon as it is there."""
+    terminal = Terminal()
+    if look.form == "csv":
+        print(CSV_HEADING)
+    for line in lines:
+        reason = refused.get(line)
+        result = next(results) if reason is None else SearchResult(line, (), 0.0, 0.0)
+        if look.form == "json":
+            print(result_line(result, str(reason) if reason else None), flush=True)
+        elif reason is not None:
+            complain(f"{line}: {reason}")
+        elif look.form == "csv":
+            print(*result_rows(result), sep="\n", end="\n" if result.mentions else "", flush=True)
+        else:
+            print_result(terminal, result, look)
 
 
 def _refused(library: Library, queries: Iterable[str]) -> dict[str, QueryError]:
@@ -325,7 +415,7 @@ def _refused(library: Library, queries: Iterable[str]) -> dict[str, QueryError]:
     refused = {}
     for query in queries:
         try:
-            library.pronunciations(query)
+            library.require_query(query)
         except QueryError as error:
             refused[query] = error
     return refused
@@ -344,71 +434,3 @@ def _print_outcome(outcome: Outcome) -> None:
         _say(f"skipped {recording.id}  {outcome.path} (already in the library)")
     else:
         _say(f"added {recording.id}  {clock(recording.duration)}  {outcome.path}{note}")
-
-
-@contextmanager
-def _stoppable(shown: ProgressCallback | None) -> Iterator[ProgressCallback]:
-    """A progress callback in which Ctrl-C takes effect, block by block; a second one at once.
-
-    Raised just anywhere, KeyboardInterrupt is lost when it meets the decoder, which calls back into
-    Python to read and swallows what is raised there.
-    """
-    stopped = False
-
-    def stop(_signal: int, _frame: object) -> None:
-        nonlocal stopped
-        stopped = True
-        signal.signal(signal.SIGINT, before)
-
-    def go_on(progress: Progress) -> None:
-        if stopped:
-            raise KeyboardInterrupt
-        if shown is not None:
-            shown(progress)
-
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:  # whoever started us wants it otherwise
-        yield go_on
-        return
-    signal.signal(signal.SIGINT, stop)
-    try:
-        yield go_on
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _progress() -> Iterator[ProgressCallback | None]:
-    """A progress bar on standard error with x real time, where a person sees it."""
-    terminal = Terminal(stderr=True)
-    if not terminal.is_terminal:
-        yield None
-        return
-    bar = ProgressBar(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=30),
-        TextColumn("{task.fields[heard]}", markup=False),
-        TimeRemainingColumn(),
-        console=terminal,
-        transient=True,
-        redirect_stdout=sys.stdout.isatty(),
-    )
-    task = bar.add_task("", heard="", total=None)
-    file, begun = 0, time.monotonic()
-
-    def show_progress(progress: Progress) -> None:
-        nonlocal file, begun
-        if progress.file != file:
-            file, begun = progress.file, time.monotonic()
-            bar.reset(task)
-        speed = progress.seconds / max(time.monotonic() - begun, 1e-9)
-        bar.update(
-            task,
-            description=f"{progress.file}/{progress.files} {printable(Path(progress.path).name)}",
-            completed=progress.seconds,
-            total=progress.duration,
-            heard=f"{clock(progress.seconds)}, {speed:.0f} x real time",
-        )
-
-    with bar:
-        yield show_progress

@@ -30,7 +30,14 @@ class UsageError(EarshotError):
 
 
 class QueryError(UsageError):
-    """A query that cannot be searched for: empty, only symbols, too long."""
+    """A query that cannot be searched for: empty, only symbols, too long, not understood.
+
+    `position` is the index of the character that is wrong, if it is one.
+    """
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
 
 
 class MediaError(EarshotError):

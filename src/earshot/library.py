@@ -10,7 +10,6 @@ listing a library loads neither of them, and a search neither FFmpeg nor ONNX Ru
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -18,6 +17,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from platformdirs import user_data_path
 
+from earshot import searching
+from earshot.about import NOTHING, About
 from earshot.catalog import Catalog, pick
 from earshot.errors import LibraryError, MediaError, UsageError
 from earshot.index import (
@@ -34,12 +35,14 @@ from earshot.index import (
 )
 from earshot.network import SHIPPED, Network
 from earshot.outcome import AddReport, Outcome, ProgressCallback
+from earshot.query import holds, read_filters
+from earshot.searching import LEAST_CONFIDENCE, Field, Order, View, understood
 from earshot.types import Mention, Recording, SearchResult, Span
 
 if TYPE_CHECKING:
     from earshot.adding import Listener
     from earshot.media import Channels
-    from earshot.search import Calibration, Hit, Track
+    from earshot.search import Calibration
     from earshot.units import Pronunciation
 
 LIBRARY_VARIABLE = "EARSHOT_LIBRARY"
@@ -48,7 +51,7 @@ LIBRARY_VARIABLE = "EARSHOT_LIBRARY"
 TOP = 10
 """Mentions that a search shows unless told otherwise."""
 
-MIN_CONFIDENCE = 0.05
+MIN_CONFIDENCE = LEAST_CONFIDENCE
 """Mentions less likely than this are not shown unless asked for: nineteen of twenty are wrong."""
 
 BATCH = 64
@@ -117,15 +120,18 @@ class Library:
         *,
         channels: Channels = "auto",
         progress: ProgressCallback | None = None,
+        about: About = NOTHING,
     ) -> AddReport:
         """Add files, and all media files of folders; what cannot be listened to is reported.
 
         A file that is in the library already, by content, is skipped. `channels` says whether the
         channels of a file are heard as one (`mix`), separately (`split`), or as the file suggests
-        (`auto`). Raises LibraryError when the library cannot be written (OtherNetwork, LibraryBusy
-        among them); what was added before is kept.
+        (`auto`). `about` (see `earshot.about`) is kept with what is new. Raises LibraryError when
+        the library cannot be written (OtherNetwork, LibraryBusy among them); what was added before
+        is kept.
         """
-        return AddReport(tuple(self.add_each(paths, channels=channels, progress=progress)))
+        outcomes = self.add_each(paths, channels=channels, progress=progress, about=about)
+        return AddReport(tuple(outcomes))
 
     def add_each(
         self,
@@ -133,6 +139,7 @@ class Library:
         *,
         channels: Channels = "auto",
         progress: ProgressCallback | None = None,
+        about: About = NOTHING,
     ) -> Generator[Outcome, None, None]:
         """Like `add`, one outcome at a time: what is yielded as added survives any crash.
 
@@ -156,48 +163,73 @@ class Library:
                 network=network,
                 channels=channels,
                 progress=progress,
+                about=about,
             )
 
     def search(
-        self, query: str, top: int | None = TOP, min_confidence: float = MIN_CONFIDENCE
+        self,
+        query: str,
+        top: int | None = TOP,
+        min_confidence: float = MIN_CONFIDENCE,
+        *,
+        offset: int = 0,
+        order: Order = "confidence",
+        by_recording: bool = False,
+        where: str = "",
     ) -> SearchResult:
-        """Find where `query` was said: the `top` most confident mentions (None: all), best first.
+        """Find where `query`, in the query language, was said: the `top` mentions (None: all).
 
-        Raises QueryError for a query that cannot be searched for, OtherNetwork when the library
-        was made by another network, LibraryError when it cannot be read.
+        `offset` leaves out so many before them. They are in order of confidence or of time; if
+        `by_recording`, `top` and `offset` count recordings, each with all its mentions. `where`
+        has filters as a query may hold them (`tag:news after:2020`): only recordings that fit are
+        searched. Raises QueryError for a query that cannot be searched for, OtherNetwork when the
+        library was made by another network, LibraryError when it cannot be read.
         """
-        return next(self.search_many([query], top, min_confidence))
+        view = View(top, min_confidence, offset, order, by_recording)
+        return next(self._search_each([query], view, where))
 
     def search_many(
-        self, queries: Iterable[str], top: int | None = TOP, min_confidence: float = MIN_CONFIDENCE
+        self,
+        queries: Iterable[str],
+        top: int | None = TOP,
+        min_confidence: float = MIN_CONFIDENCE,
+        *,
+        offset: int = 0,
+        order: Order = "confidence",
+        by_recording: bool = False,
+        where: str = "",
     ) -> Iterator[SearchResult]:
         """Like `search` for each query in turn, but faster: many share one pass over the index.
 
         Yields results in the order of the queries; `seconds` of each is its share of a pass.
         """
-        if top is not None and top < 1:
-            raise UsageError(f"a search can show 1 mention or more, not {top}")
-        if not 0 <= min_confidence <= 1:
-            raise UsageError(f"a confidence lies between 0 and 1, {min_confidence} does not")
-        waiting = iter(queries)
-        while batch := list(islice(waiting, BATCH)):
-            yield from self._search(batch, top, min_confidence)
+        view = View(top, min_confidence, offset, order, by_recording)
+        return self._search_each(queries, view, where)
 
-    def pronunciations(self, query: str) -> Sequence[Pronunciation]:
-        """What a search for `query` listens for, best first.
+    def require_query(self, query: str) -> None:
+        """Raises QueryError for a query that cannot be searched for; searches nothing."""
+        understood(query, self.pronunciations)
 
-        Raises QueryError for a query that cannot be searched for.
+    def pronunciations(self, phrase: str) -> Sequence[Pronunciation]:
+        """What a search for a word or a phrase listens for, best first.
+
+        Raises QueryError for a phrase that cannot be searched for.
         """
         if self._speller is None:
             from earshot.units import Speller  # reads a dictionary of 130,000 words
 
             self._speller = Speller.open(self._network_folder())
-        return self._speller.pronunciations(query)
+        return self._speller.pronunciations(phrase)
 
-    def list(self) -> tuple[Recording, ...]:
-        """All recordings, in the order of adding."""
+    def list(self, where: str = "") -> tuple[Recording, ...]:
+        """All recordings that filters `where` (`tag:news longer:10m`) fit, in the order of adding.
+
+        Raises QueryError for what is no filter.
+        """
+        filters = read_filters(where)
         rows = self._rows(read_manifest(self.path).recordings())
-        return tuple(sorted(rows.values(), key=lambda row: (row.added, row.path)))
+        there = (row for row in rows.values() if filters is None or holds(filters, row))
+        return tuple(sorted(there, key=lambda row: (row.added, row.path)))
 
     def show(self, name: str) -> Recording:
         """The recording that `name` means: an id, the beginning of one, a path or a title.
@@ -205,6 +237,18 @@ class Library:
         Raises UsageError when none or several fit.
         """
         return pick(name, self.list())
+
+    def edit(self, name: str, about: About) -> Recording:
+        """Change what is known of a recording, named as in `show`; return it as it is then.
+
+        Searches and additions may go on meanwhile.
+        """
+        recording = self.show(name)
+        with Catalog(self.path, writable=True) as catalog:
+            changed = catalog.change(recording.id, about.applied)
+        if changed is None:
+            raise UsageError(f"the recording '{recording.title}' has just been removed")
+        return changed
 
     def remove(self, *names: str) -> tuple[str, ...]:
         """Remove recordings, each named as in `show`; return their ids.
@@ -267,38 +311,15 @@ class Library:
             problems.append(str(error))
         return tuple(problems)
 
-    def _search(
-        self, queries: Sequence[str], top: int | None, min_confidence: float
+    def _search_each(
+        self, queries: Iterable[str], view: View, where: str
     ) -> Iterator[SearchResult]:
-        from earshot.search import search_many  # numba: nothing but a search needs it
-
-        snapshot = self._present()
-        network = snapshot.manifest.network
-        tracks = _tracks(snapshot)
-        pronunciations = [self.pronunciations(query) for query in queries]
-        calibration = self._calibrated()
-        begun = time.perf_counter()
-        found = search_many(
-            pronunciations,
-            tracks,
-            units=network.units,
-            blank=network.blank,
-            frame_seconds=network.frame_seconds,
-            calibration=calibration,
-            top=top,
-            min_confidence=min_confidence,
-        )
-        rows = self._rows({tracks[hit.track].recording for hits in found for hit in hits})
-        hours = _frames_by_recording(snapshot) * network.frame_seconds / 3600
-        seconds = (time.perf_counter() - begun) / len(queries)
-        for query, hits in zip(queries, found, strict=True):
-            # A recording without a row was removed while this search was running.
-            mentions = (
-                _mention(rows[track.recording], track.channel, hit)
-                for hit in hits
-                if (track := tracks[hit.track]).recording in rows
-            )
-            yield SearchResult(query, tuple(mentions), hours, seconds)
+        waiting = iter(queries)
+        while batch := list(islice(waiting, BATCH)):
+            snapshot = self._present()
+            asked = [understood(query, self.pronunciations, where) for query in batch]
+            field = Field(snapshot, self._calibrated(), self._rows)
+            yield from searching.search(asked, field, view)
 
     def _present(self) -> Snapshot:
         """The index as it is now; mapped anew only when it has changed."""
@@ -338,27 +359,6 @@ class Library:
 
             self._calibration = Calibration.open(self._network_folder() / "confidence.json")
         return self._calibration
-
-
-def _tracks(snapshot: Snapshot) -> list[Track]:
-    from earshot.search import Track  # see `Library._search`
-
-    pairs = zip(snapshot.tracks, snapshot.costs, strict=True)
-    return [Track(entry.recording, entry.channel, costs) for entry, costs in pairs if entry.frames]
-
-
-def _frames_by_recording(snapshot: Snapshot) -> int:
-    """Frames of all recordings together, two channels of one counted once."""
-    longest: dict[str, int] = {}
-    for track in snapshot.tracks:
-        longest[track.recording] = max(track.frames, longest.get(track.recording, 0))
-    return sum(longest.values())
-
-
-def _mention(row: Recording, channel: int, hit: Hit) -> Mention:
-    return Mention(
-        row.id, row.path, row.title, channel, hit.span.start, hit.span.end, hit.confidence
-    )
 
 
 def _require_inside(span: Span, recording: Recording) -> None:

@@ -7,6 +7,8 @@ in, text out.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import re
@@ -14,17 +16,19 @@ import shlex
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from earshot.errors import UsageError
-from earshot.types import Mention, Recording, SearchResult
+from earshot.types import Group, Mention, Recording, SearchResult
 
 _BAR_CELLS = 10
+_TIMES = 8  # of a recording's mentions, on its line
+_NUMBERS = ("#", "Time", "Length", "Mentions")
 _WIDE = 10_000  # columns of a "terminal" that is a file or a pipe: no line is folded there
 _PARTS = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d*)?|\.\d+)", re.ASCII)
 # Format characters that turn the direction of the text after them
@@ -74,9 +78,13 @@ def parse_time(text: str) -> float:
 
 def result_line(result: SearchResult, error: str | None = None) -> str:
     """One search as one line of JSON; `error` says why a query was not searched for."""
-    fields = {
-        "query": result.query,
-        "mentions": [_mention_fields(mention) for mention in result.mentions],
+    fields: dict[str, Any] = {"query": result.query}
+    if result.groups:
+        fields["recordings"] = [_group_fields(group) for group in result.groups]
+    else:
+        fields["mentions"] = [_mention_fields(mention) for mention in result.mentions]
+    fields |= {
+        "total": result.total,
         "searched_hours": round(result.searched_hours, 4),
         "seconds": round(result.seconds, 4),
     }
@@ -87,32 +95,96 @@ def result_line(result: SearchResult, error: str | None = None) -> str:
 
 def recording_line(recording: Recording) -> str:
     """One recording as one line of JSON."""
-    return _json(asdict(recording))
+    return _json(asdict(recording) | {"meta": dict(recording.meta)})
 
 
-def print_result(
-    terminal: Console, result: SearchResult, *, min_confidence: float, options: Sequence[str]
-) -> None:
-    """Show a search to a person; `options` are what `earshot clip` needs to find the library."""
-    searched = f"searched {clock(result.searched_hours * 3600)} in {result.seconds:.2f} s"
-    if result.searched_hours == 0:
-        terminal.print(Text("The library holds no recordings yet: earshot add FILE"))
-        return
-    if not result.mentions:
-        weaker = "; weaker ones: --min-confidence 0" if min_confidence > 0 else ""
-        terminal.print(
-            Text(f"No mention with {min_confidence:.0%} confidence or more ({searched}){weaker}")
+CSV_HEADING = "query,recording,title,path,channel,start,end,confidence,heard,units"
+
+
+def result_rows(result: SearchResult) -> list[str]:
+    """One search as lines of CSV, one a mention, in the order of CSV_HEADING.
+
+    Channels are counted from 0; the parts of a mention that are near each other are joined by
+    `...`. Control characters are escaped as on a terminal.
+    """
+    rows = []
+    for mention in result.mentions:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(
+            (
+                printable(result.query),
+                mention.recording,
+                printable(mention.title),
+                printable(mention.path),
+                mention.channel,
+                f"{mention.start:.3f}",
+                f"{mention.end:.3f}",
+                f"{mention.confidence:.4f}",
+                printable(_phrases(mention)),
+                _sounds(mention),
+            )
         )
+        rows.append(line.getvalue())
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How answers are shown: their form, and what a person has asked for beside the query.
+
+    `options` are what `earshot clip` needs to find the library; `headings` puts the query above
+    its answer.
+    """
+
+    form: Literal["table", "json", "csv"] = "table"
+    headings: bool = False
+    min_confidence: float = 0.0
+    offset: int = 0
+    options: tuple[str, ...] = ()
+
+
+def print_result(terminal: Console, result: SearchResult, look: Look) -> None:
+    """Show a search to a person."""
+    if look.headings:
+        terminal.print(Text(printable(result.query), style="bold"))
+    searched = f"searched {clock(result.searched_hours * 3600)} in {result.seconds:.2f} s"
+    if not result.mentions:
+        terminal.print(Text(_nothing(result, look, searched)))
         return
-    terminal.print(_mentions_table(terminal, result.mentions))
+    unicode = terminal.encoding.lower().startswith("utf")
+    shown: Sequence[Mention]
+    if result.groups:
+        terminal.print(_groups_table(result.groups, look.offset, unicode))
+        shown = [max(group.mentions, key=lambda one: one.confidence) for group in result.groups]
+    else:
+        terminal.print(_mentions_table(result.mentions, look.offset, unicode))
+        shown = result.mentions
+    count = len(result.groups) or len(result.mentions)
+    if result.total > count:
+        what = "recordings" if result.groups else "mentions"
+        last = look.offset + count
+        more = f", more: --offset {last}" if last < result.total else ""
+        searched = f"{look.offset + 1} to {last} of {result.total} {what}{more}; {searched}"
     terminal.print(Text(f"{searched}. To hear a mention:"), style="dim")
-    for number, mention in enumerate(result.mentions, start=1):
-        terminal.print(Text(f"{number:>3}  {_clip_command(mention, options)}"), soft_wrap=True)
+    for number, mention in enumerate(shown, start=look.offset + 1):
+        line = f"{number:>3}  {_clip_command(mention, look.options)}"
+        terminal.print(Text(line), soft_wrap=True)
     if sum(character.isalnum() for character in result.query) <= 4:
         terminal.print(
             Text("A query this short sounds like parts of many words: a longer phrase is safer."),
             style="dim",
         )
+
+
+def _nothing(result: SearchResult, look: Look, searched: str) -> str:
+    if result.total:
+        return f"There are {result.total} in all, and none from {look.offset + 1} on ({searched})"
+    if result.searched_hours == 0:
+        return (
+            "There is nothing to search: no recording fits, or there is none yet: earshot add FILE"
+        )
+    weaker = "; weaker ones: --min-confidence 0" if look.min_confidence > 0 else ""
+    return f"No mention with {look.min_confidence:.0%} confidence or more ({searched}){weaker}"
 
 
 def print_recordings(terminal: Console, recordings: Iterable[Recording]) -> None:
@@ -143,12 +215,16 @@ def print_recording(terminal: Console, recording: Recording) -> None:
         ("path", recording.path),
         ("length", f"{clock(recording.duration)} ({recording.duration:.2f} s)"),
         ("channels", str(recording.channels)),
+        ("recorded", recording.recorded or ""),
+        ("tags", ", ".join(recording.tags)),
+        *((f"meta.{name}", value) for name, value in recording.meta),
         ("size", f"{recording.bytes:,} bytes"),
         ("added", recording.added),
         ("sha256", recording.digest),
     ):
-        line = Text.assemble((f"{name:>9}  ", "dim"), printable(value))
-        terminal.print(line, soft_wrap=True)
+        if value:
+            line = Text.assemble((f"{printable(name):>9}  ", "dim"), printable(value))
+            terminal.print(line, soft_wrap=True)
 
 
 def clip_name(recording: Recording, start: float) -> str:
@@ -166,11 +242,15 @@ def _shown(character: str) -> str:
     return character
 
 
-def _mentions_table(terminal: Console, mentions: Sequence[Mention]) -> Table:
-    unicode = terminal.encoding.lower().startswith("utf")
-    table = _table("#", "Recording", "Time", "Confidence")
+def _mentions_table(mentions: Sequence[Mention], offset: int, unicode: bool) -> Table:
+    phrases = len({_phrases(mention) for mention in mentions}) > 1
+    phrases = phrases or any(len(mention.heard) > 1 for mention in mentions)
+    ways = {(one.phrase, one.units) for mention in mentions for one in mention.heard}
+    sounds = len(ways) > len({phrase for phrase, _ in ways})
+    columns = [*(["Heard"] if phrases else []), *(["As"] if sounds else [])]
+    table = _table("#", "Recording", "Time", "Confidence", *columns)
     channels = any(mention.channel for mention in mentions)
-    for number, mention in enumerate(mentions, start=1):
+    for number, mention in enumerate(mentions, start=offset + 1):
         title = printable(mention.title)
         if channels:
             title += f" (channel {mention.channel + 1})"
@@ -179,14 +259,41 @@ def _mentions_table(terminal: Console, mentions: Sequence[Mention]) -> Table:
             Text(title, overflow="fold"),
             clock(mention.start),
             _bar(mention.confidence, unicode),
+            *([Text(printable(_phrases(mention)))] if phrases else []),
+            *([Text(_sounds(mention), style="dim")] if sounds else []),
         )
     return table
+
+
+def _groups_table(groups: Sequence[Group], offset: int, unicode: bool) -> Table:
+    """One recording a row; of its mentions the times of the first few."""
+    table = _table("#", "Recording", "Confidence", "Mentions", "At")
+    for number, group in enumerate(groups, start=offset + 1):
+        times = [clock(mention.start) for mention in group.mentions[:_TIMES]]
+        if len(group.mentions) > _TIMES:
+            times.append("...")
+        table.add_row(
+            str(number),
+            Text(printable(group.title), overflow="fold"),
+            _bar(group.confidence, unicode),
+            str(len(group.mentions)),
+            " ".join(times),
+        )
+    return table
+
+
+def _phrases(mention: Mention) -> str:
+    return " ... ".join(one.phrase for one in mention.heard)
+
+
+def _sounds(mention: Mention) -> str:
+    return " ... ".join(" ".join(one.units) for one in mention.heard)
 
 
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in ("#", "Time", "Length") else "left")
+        table.add_column(column, justify="right" if column in _NUMBERS else "left")
     return table
 
 
@@ -206,11 +313,21 @@ def _clip_command(mention: Mention, options: Sequence[str]) -> str:
     return printable(shlex.join([*words, *options]))
 
 
+def _group_fields(group: Group) -> dict[str, Any]:
+    fields = asdict(group)
+    fields["confidence"] = round(group.confidence, 4)
+    fields["mentions"] = [_mention_fields(mention) for mention in group.mentions]
+    return fields
+
+
 def _mention_fields(mention: Mention) -> dict[str, Any]:
     fields = asdict(mention)
-    for name in ("start", "end"):
-        fields[name] = round(fields[name], 3)
-    fields["confidence"] = round(mention.confidence, 4)
+    for one in (fields, *fields["heard"]):
+        for name in ("start", "end"):
+            one[name] = round(one[name], 3)
+        one["confidence"] = round(one["confidence"], 4)
+    for one in fields["heard"]:
+        one["score"] = round(one["score"], 3)
     return fields
 
 

@@ -28,6 +28,8 @@ class Recording:
     `id` is short and stable (the first 12 hexadecimal digits of `digest`, the SHA-256 of the
     file's bytes), `path` where the file lay when it was added, `duration` in seconds, `channels`
     the number of channels that are searched separately, `added` an ISO 8601 time in UTC.
+    `recorded` is a date (of ISO 8601, as exact as it is known), `tags` and `meta` (names and
+    values) are what its owner says of it.
     """
 
     id: str
@@ -38,6 +40,28 @@ class Recording:
     digest: str
     bytes: int
     added: str
+    recorded: str | None = None
+    tags: tuple[str, ...] = ()
+    meta: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A phrase where it was heard.
+
+    `phrase` is the wording of the query that was heard, `units` the pronunciation that fits best.
+    `channel` counts from 0, `start` and `end` are seconds. `confidence` is the probability that
+    this phrase was said there, `score` the alignment's log-likelihood ratio per unit against the
+    ear's own best guess, in nats: 0 is perfect.
+    """
+
+    phrase: str
+    units: tuple[str, ...]
+    channel: int
+    start: float
+    end: float
+    confidence: float
+    score: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +69,8 @@ class Mention:
     """A span of a recording where a query was said.
 
     `channel` counts from 0, `start` and `end` are seconds, `confidence` is the probability (0 to 1)
-    that the query was really said there.
+    that the query was really said there. `heard` are the phrases of the query that it consists of,
+    in the order in which they were said: one, or several that are near each other.
     """
 
     recording: str
@@ -55,6 +80,7 @@ class Mention:
     start: float
     end: float
     confidence: float
+    heard: tuple[Heard, ...] = ()
 
     @property
     def span(self) -> Span:
@@ -63,10 +89,28 @@ class Mention:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """A recording that answers a query: how likely it does, and its mentions in order of time."""
+
+    recording: str
+    path: str
+    title: str
+    confidence: float
+    mentions: tuple[Mention, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What a search answers: mentions, best first, and how much was searched in what time."""
+    """What a search answers, and how much was searched in what time.
+
+    `mentions` are those of the page that was asked for, in the order that was asked for; `groups`
+    are the same by recording, if that was asked for. `total` counts what all pages hold: mentions,
+    or groups.
+    """
 
     query: str
     mentions: tuple[Mention, ...]
     searched_hours: float
     seconds: float
+    total: int = 0
+    groups: tuple[Group, ...] = ()

@@ -77,12 +77,14 @@ class Hit:
 
     `confidence` is the probability that the query was said there, `score` the alignment's
     log-likelihood ratio per unit against the ear's own best guess, in nats: 0 is perfect.
+    `pronunciation` is the index of the query's pronunciation that fits best there.
     """
 
     track: int
     span: Span
     confidence: float
     score: float
+    pronunciation: int = 0
 
 
 def search_tracks(
@@ -322,7 +324,7 @@ def _hit(
     duration = len(tracks[found.track].costs) * frame_seconds
     span = Span(round(max(start, 0.0), 3), round(min(end, duration), 3))
     count = len(query[found.pronunciation].units)
-    return Hit(found.track, span, found.confidence, -found.cost / count)
+    return Hit(found.track, span, found.confidence, -found.cost / count, found.pronunciation)
 
 
 @compiled

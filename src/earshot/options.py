@@ -1,0 +1,87 @@
+"""The options and arguments of the commands, each said once: its type, its name, its help.
+
+It knows what a command line may hold, and nothing of what a command does with it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+LibraryFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--library",
+        metavar="DIR",
+        help="Folder of the library (else EARSHOT_LIBRARY, else your user data folder).",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON lines instead of a table.")]
+ChannelsChoice = Literal["auto", "mix", "split"]  # media.Channels, without loading FFmpeg
+Name = Annotated[
+    str,
+    typer.Argument(metavar="RECORDING", help="Its id, the beginning of it, its path or title."),
+]
+
+Tags = Annotated[
+    list[str] | None, typer.Option(metavar="TAG", help="Recordings with this tag; repeatable.")
+]
+Title = Annotated[str | None, typer.Option(metavar="TEXT", help="With this in their title.")]
+After = Annotated[
+    str | None, typer.Option(metavar="DATE", help="Of this day, month or year, or later.")
+]
+Before = Annotated[str | None, typer.Option(metavar="DATE", help="Of before this date.")]
+Longer = Annotated[str | None, typer.Option(metavar="TIME", help="Longer than this: 90s, 10m.")]
+Shorter = Annotated[str | None, typer.Option(metavar="TIME", help="Shorter than this: 1h30m.")]
+Metas = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="With this in their metadata; repeatable."),
+]
+
+
+QueryWords = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="QUERY",
+        help="A word or a phrase; also: a NEAR/10 b, a AND b, a OR b, a NOT b, a | b, parentheses, "
+        '"words as they are", /K ER/, and filters such as tag:news (docs/queries.md tells all).',
+    ),
+]
+Top = Annotated[int, typer.Option("--top", "--limit", min=1, help="Show so many.")]
+Page = Annotated[int, typer.Option(min=1, help="Show this page of so many.")]
+Offset = Annotated[int, typer.Option(min=0, help="Leave out so many before them.")]
+ByRecording = Annotated[
+    bool, typer.Option("--by-recording", help="Show recordings, each with its mentions.")
+]
+OrderBy = Annotated[
+    Literal["confidence", "time"],
+    typer.Option(help="Order by confidence, or by date and by time in the recording."),
+]
+MinConfidence = Annotated[
+    float, typer.Option(min=0.0, max=1.0, help="Show mentions that are at least so likely.")
+]
+QueryFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Search for every line of a file ('-': standard input)."),
+]
+Csv = Annotated[bool, typer.Option("--csv", help="Print lines of comma-separated values.")]
+Date = Annotated[
+    str | None, typer.Option(metavar="DATE", help="Of this day, month or year: 2020-05-17, 2020.")
+]
+Channel = Annotated[int | None, typer.Option(min=1, max=99, help="Only this channel: 1, 2, ...")]
+
+NewTitle = Annotated[str | None, typer.Option(metavar="TEXT", help="Call it so.")]
+NewDate = Annotated[
+    str | None,
+    typer.Option(metavar="DATE", help="When it was recorded: 2020-05-17, 2020-05 or 2020."),
+]
+NewTags = Annotated[list[str] | None, typer.Option(metavar="TAG", help="Add a tag; repeatable.")]
+OldTags = Annotated[
+    list[str] | None, typer.Option(metavar="TAG", help="Take a tag away; repeatable.")
+]
+NewMetas = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="Set metadata (NAME= takes away); repeatable."),
+]
