@@ -38,10 +38,11 @@ LAYERS = {
     "earshot": [
         "errors", "types",
         "media", "features", "network",
-        "query", "about", "numerals", "spoken", "lexicon", "letters", "units",
-        "index", "search",
+        "query", "about", "numerals", "spoken", "lexicon", "letters", "units", "spellers",
+        "phone_names", "ctc_models",
+        "index", "search", "installed",
         "catalog", "outcome", "adding", "searching", "library",
-        "present", "asking", "options", "progress", "cli",
+        "present", "asking", "options", "progress", "network_cli", "cli",
     ],
     "kur": [
         "errors", "marks", "arguments", "yaml_marks", "json_marks", "schema", "include",
@@ -61,14 +62,19 @@ ALLOWED_OF_KUR = {"kur.features", "kur.errors"}
 # These work on plain arrays: beside each other's files they know these modules only.
 PLAIN = {"index": {"earshot.errors"}, "search": {"earshot.errors", "earshot.types"}}
 # Where words are printed. `kur.hooks` is the line of progress.
-PRINTING = {"earshot.cli", "earshot.present", "kur.cli", "kur.hooks", "kur.evaluation_hooks"}
+PRINTING = {
+    "earshot.cli", "earshot.network_cli", "earshot.present",
+    "kur.cli", "kur.hooks", "kur.evaluation_hooks",
+}  # fmt: skip
 
 GRAB_BAGS = {"utils", "util", "common", "helpers", "helper", "misc", "shared", "tools"}
 LONGEST_FILE = 500
 LONGEST_FUNCTION = 60
 
 # Loading one of these takes seconds, or a GPU.
-FRAMEWORKS = {"torch", "keras", "jax", "tensorflow", "onnx", "onnxruntime", "av", "ray"}
+FRAMEWORKS = {
+    "torch", "keras", "jax", "tensorflow", "transformers", "onnx", "onnxruntime", "av", "ray",
+}  # fmt: skip
 HEAVY = FRAMEWORKS | {"numpy", "scipy", "numba", "sqlalchemy", "typer", "rich", "matplotlib"}
 
 
@@ -218,14 +224,18 @@ def test_works_on_plain_arrays(layer: str) -> None:
 
 
 def test_frameworks_are_imported_where_they_belong() -> None:
-    """Earshot never trains; only its network runs one, only its media decodes."""
-    homes = {"onnxruntime": "network", "av": "media"}
+    """Earshot never trains; only its network runs one, only its media decodes.
+
+    What makes a network of a model of the `transformers` library needs that, torch and onnx.
+    """
+    homes = {"onnxruntime": {"network"}, "av": {"media"}}
     listed(
         str(one)
         for one in imports()
         if one.by.package == "earshot"
         and (top := one.of.partition(".")[0]) in FRAMEWORKS
-        and homes.get(top) != one.by.layer
+        and one.by.layer not in homes.get(top, set())
+        and one.by.layer != "ctc_models"
     )
 
 
@@ -252,16 +262,22 @@ def _has_comment(one: Import) -> bool:
 
 def test_what_is_imported_is_declared() -> None:
     """The base install runs Earshot; the extra `train` is all that Kur needs beside it."""
-    light = ALLOWED_OF_KUR | {"kur"}
 
     def declared(one: Import) -> bool:
         top = one.of.partition(".")[0]
-        known = installed_by("" if one.by.package == "earshot" or one.by.name in light else "train")
+        known = installed_by(_extra(one.by))
         return top in sys.stdlib_module_names | LAYERS.keys() | known
 
     listed(
         f"{one}, which pyproject.toml does not ask for" for one in imports() if not declared(one)
     )
+
+
+def _extra(module: Module) -> str:
+    """The extra whose packages a module may import."""
+    if module.package == "earshot":
+        return "transformers" if module.layer == "ctc_models" else ""
+    return "" if module.name in ALLOWED_OF_KUR | {"kur"} else "train"
 
 
 def test_what_tests_import_is_declared() -> None:

@@ -111,9 +111,15 @@ def earshot_commands() -> dict[str, set[str]]:
     """The commands of `earshot` by name, and the options of each."""
     group: Any = typer.main.get_command(app)
     return {
-        name: {"-h", "--help", *(option for one in command.params for option in one.opts)}
+        name: {"-h", "--help", *(option for one in _and_inner(command) for option in one.opts)}
         for name, command in group.commands.items()
     }
+
+
+def _and_inner(command: Any) -> list[Any]:
+    """The parameters of a command, and of the commands in it (`earshot network add`)."""
+    inner = getattr(command, "commands", {}).values()
+    return [*command.params, *(one for each in inner for one in each.params)]
 
 
 def kur_commands() -> dict[str, set[str]]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from earshot.features import Window, windows
+from earshot.features import LogMel, Window, windows
 from kur.features import FbankOptions, features
 
 Floats = npt.NDArray[np.float32]
@@ -39,7 +39,7 @@ def cut(
     return list(
         windows(
             blocks(pcm, cuts),
-            OPTIONS,
+            LogMel(OPTIONS),
             sample_rate=RATE,
             context_seconds=context,
             multiple=multiple,
@@ -105,7 +105,7 @@ def test_memory_is_bounded_by_the_window() -> None:
 
     made = windows(
         endless(),
-        OPTIONS,
+        LogMel(OPTIONS),
         sample_rate=RATE,
         context_seconds=0.2,
         multiple=4,

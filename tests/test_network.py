@@ -20,7 +20,6 @@ from tiny_kur import RATE, kurfile, spoken, tones_project
 from earshot.errors import NetworkError
 from earshot.network import Network
 from kur.export import export_onnx
-from kur.features import features
 from kur.reader import Kurfile
 
 Floats = npt.NDArray[np.float32]
@@ -50,8 +49,7 @@ def network(folder: Path) -> Network:
 
 def whole(network: Network, pcm: Floats) -> Floats:
     """What the network says of everything at once."""
-    frames = features(pcm, RATE, network.features)
-    padded = np.pad(frames, ((0, -len(frames) % network.frame_multiple), (0, 0)))
+    padded = network.features.of(pcm, RATE, network.frame_multiple)
     found: Floats = network._session.run([network.head], {network.input: padded[None]})[0][0]
     return found
 
@@ -65,7 +63,7 @@ def test_what_a_network_says_of_itself(network: Network) -> None:
     assert network.units == ("a", "b", "c", "d", "<blank>") and network.blank == 4
     assert (network.frame_seconds, network.frame_multiple) == (0.04, 4)
     assert network.sample_rate == RATE and len(network.fingerprint) == 64
-    assert network.features.mel_bins == 16 and network.context_seconds == 0.18
+    assert network.features.as_metadata()["mel_bins"] == 16 and network.context_seconds == 0.18
 
 
 @given(st.integers(0, 12 * RATE), st.lists(st.floats(0, 1), max_size=6))
@@ -125,9 +123,9 @@ def test_folders_without_a_network(tmp_path: Path) -> None:
 
 
 def test_a_newer_format(copy: Path) -> None:
-    changed(copy, format=2)
+    changed(copy, format=3)
     assert refused(copy) == (
-        "/network.json: format 2 is newer than this Earshot knows (1); upgrade it: pip install "
+        "/network.json: format 3 is newer than this Earshot knows (2); upgrade it: pip install "
         "--upgrade earshot"
     )
 

@@ -24,6 +24,7 @@ from earshot.about import NOTHING, about
 from earshot.asking import filters, joined, pairs, read_queries
 from earshot.errors import EarshotError, QueryError, UsageError
 from earshot.library import MIN_CONFIDENCE, TOP, Library
+from earshot.network_cli import network_app
 from earshot.options import (
     After,
     Before,
@@ -38,6 +39,7 @@ from earshot.options import (
     Metas,
     MinConfidence,
     Name,
+    NetworkChoice,
     NewDate,
     NewMetas,
     NewTags,
@@ -104,6 +106,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(network_app, name="network")
 
 
 def main() -> NoReturn:
@@ -176,6 +180,7 @@ def add(
     tag: NewTags = None,
     meta: NewMetas = None,
     date: NewDate = None,
+    network: NetworkChoice = None,
 ) -> None:
     """Listen to files, so that they can be searched; files that are there already are skipped."""
     known = about(date=date, tags=tag or (), meta=pairs(meta))
@@ -183,7 +188,7 @@ def add(
     audio = 0.0
     begun = time.monotonic()
     with (
-        Library(_folder(context, library)) as opened,
+        _opened(_folder(context, library), network) as opened,
         progress_bar() as shown,
         stoppable(shown) as progress,
     ):
@@ -229,6 +234,7 @@ def search(
     shorter: Shorter = None,
     channel: Channel = None,
     meta: Metas = None,
+    network: NetworkChoice = None,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
@@ -254,7 +260,7 @@ def search(
         options=() if folder is None else ("--library", str(folder)),
     )
     refused: dict[str, QueryError] = {}
-    with Library(folder) as opened:
+    with _opened(folder, network) as opened:
         if queries is not None:  # a bad line is reported in its place, the others are searched for
             refused = _refused(opened, lines)
         results = opened.search_many(
@@ -408,6 +414,11 @@ def _print_results(
             print(*result_rows(result), sep="\n", end="\n" if result.mentions else "", flush=True)
         else:
             print_result(terminal, result, look)
+
+
+def _opened(folder: Path | None, network: str | None) -> Library:
+    """A library, heard by its own network unless another one is named."""
+    return Library(folder) if network is None else Library(folder, network)
 
 
 def _refused(library: Library, queries: Iterable[str]) -> dict[str, QueryError]:

@@ -1,8 +1,8 @@
 """The pronouncing dictionary, searched where it lies on disk.
 
-One line a word, sorted by bytes: `word<TAB>PH PH PH|PH PH PH`, best pronunciation first. The file
-is mapped and looked up by binary search, so that opening costs nothing however large it is. It
-knows nothing of spelling rules, numbers or networks: a word is in it or it is not.
+One line a word, in UTF-8, sorted by bytes: `word<TAB>PH PH PH|PH PH PH`, the best pronunciation
+first. The file is mapped and looked up by binary search, so that opening costs nothing however
+large it is. It knows nothing of spelling rules, numbers or networks: a word is in it or it is not.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ class Lexicon:
         found = self._find(word)
         if found is None:
             return []
-        return [tuple(one.split()) for one in found.decode("ascii").split("|")]
+        return [tuple(one.split()) for one in found.decode("utf-8").split("|")]
 
     def words(self) -> Iterator[str]:
         """All words, in byte order."""
         at = 0
         while at < len(self._content):
             word, _, at = self._entry(at)
-            yield word.decode("ascii")
+            yield word.decode("utf-8")
 
     def close(self) -> None:
         """Unmaps the file; the lexicon cannot be used afterwards."""
@@ -86,9 +86,18 @@ class Lexicon:
         end = self._content.find(b"\n", start)
         line = self._content[start:end]
         word, tab, pronunciations = line.partition(b"\t")
-        if not (word and tab and pronunciations.strip() and line.isascii()):
+        if not (word and tab and pronunciations.strip() and _is_text(line)):
             raise NetworkError(
                 f"{self.path}: the lexicon is damaged at byte {start} "
                 f"(expected 'word<TAB>PH PH PH|PH PH', found {line[:40]!r})"
             )
         return word, pronunciations, end + 1
+
+
+def _is_text(line: bytes) -> bool:
+    """Whether a line is UTF-8."""
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

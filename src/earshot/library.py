@@ -33,6 +33,7 @@ from earshot.index import (
     snapshot_version,
     verify_segment,
 )
+from earshot.installed import by_fingerprint, find
 from earshot.network import SHIPPED, Network
 from earshot.outcome import AddReport, Outcome, ProgressCallback
 from earshot.query import holds, read_filters
@@ -75,8 +76,10 @@ class Library:
     """All recordings of one folder.
 
     `path` is the library's folder (default: `default_folder()`); it is made when the first file is
-    added. `network` replaces the one that ships with Earshot, `speller` and `calibration` those in
-    the network's folder; all are opened when they are first needed.
+    added. `network` is the one to listen with: by default that which made the library, and for a
+    new one that which ships with Earshot; a name means an added network (`earshot network add`) or
+    a network's folder. `speller` and `calibration` replace those in the network's folder. All are
+    opened when they are first needed.
 
     One process at a time adds or removes; any number search meanwhile, each in the state that it
     found. Errors are `earshot.errors.EarshotError`s whose message is one sentence.
@@ -92,13 +95,13 @@ class Library:
     def __init__(
         self,
         path: str | os.PathLike[str] | None = None,
-        network: Listener | None = None,
+        network: Listener | str | None = None,
         *,
         speller: Speller | None = None,
         calibration: Calibration | None = None,
     ) -> None:
         self.path = Path(path) if path is not None else default_folder()
-        self._network = network
+        self._network = Network.open(find(network)) if isinstance(network, str) else network
         self._speller = speller
         self._calibration = calibration
         self._snapshot: Snapshot | None = None
@@ -216,9 +219,9 @@ class Library:
         Raises QueryError for a phrase that cannot be searched for.
         """
         if self._speller is None:
-            from earshot.units import Speller  # reads a dictionary of 130,000 words
+            from earshot.spellers import open_speller  # reads a dictionary of 130,000 words
 
-            self._speller = Speller.open(self._network_folder())
+            self._speller = open_speller(self._network_folder())
         return self._speller.pronunciations(phrase)
 
     def list(self, where: str = "") -> tuple[Recording, ...]:
@@ -346,12 +349,21 @@ class Library:
 
     def _listener(self) -> Listener:
         if self._network is None:
-            self._network = Network.open()
+            self._network = Network.open(self._made_by() or SHIPPED)
         return self._network
+
+    def _made_by(self) -> Path | None:
+        """The folder of the network that made what is here, if there is anything and it is."""
+        try:
+            manifest = read_manifest(self.path)
+        except LibraryError:  # none yet, or damaged: whoever needs it will say so
+            return None
+        return by_fingerprint(manifest.network.fingerprint) if manifest.segments else None
 
     def _network_folder(self) -> Path:
         """Where the network's dictionary and calibration lie."""
-        return self._network.folder if isinstance(self._network, Network) else SHIPPED
+        network = self._listener()
+        return network.folder if isinstance(network, Network) else SHIPPED
 
     def _calibrated(self) -> Calibration:
         if self._calibration is None:

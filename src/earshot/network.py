@@ -8,8 +8,8 @@ nothing of files of sound, libraries or search.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earshot.errors import NetworkError
-from earshot.features import Pcm, windows
-from kur.features import FbankOptions
+from earshot.features import Input, Pcm, input_from_metadata, windows
 
-FORMAT = 1
+FORMAT = 2
+"""The newest form of network.json; 1 knows only networks that `kur` exported."""
+
 SHIPPED = Path(__file__).parent / "networks" / "english"
+USUAL_HEAD = "phones"
+WINDOW_SECONDS = 60.0
 Activations = NDArray[np.float32]
 
 
@@ -32,6 +35,7 @@ class Network:
 
     `units` are the symbols of an activation, `blank` the number of the one that stands for nothing
     new, `frame_seconds` the length of an activation frame, `fingerprint` says which network it is.
+    `described` is all that network.json says.
     """
 
     folder: Path
@@ -44,28 +48,21 @@ class Network:
     input: str
     frame_multiple: int
     context_seconds: float
-    features: FbankOptions
+    features: Input
+    window_seconds: float = WINDOW_SECONDS
+    described: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def open(cls, folder: Path | str = SHIPPED, head: str = "phones") -> Network:
-        """Read what a folder says of its network; NetworkError where it cannot be used."""
+    def open(cls, folder: Path | str = SHIPPED, head: str | None = None) -> Network:
+        """Read what a folder says of its network; NetworkError where it cannot be used.
+
+        `head` names the output to listen to: by default `phones`, or the only one with units.
+        """
         folder = Path(folder)
+        metadata = read_description(folder)
         path = folder / "network.json"
         try:
-            metadata: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise NetworkError(f"{folder}: no network here (network.json is missing)") from None
-        except (OSError, ValueError) as error:
-            raise NetworkError(f"{path}: cannot be read: {error}") from None
-        if not isinstance(metadata, dict) or not isinstance(metadata.get("format"), int):
-            raise NetworkError(f"{path}: not the description of a network")
-        if metadata["format"] > FORMAT:
-            raise NetworkError(
-                f"{path}: format {metadata['format']} is newer than this Earshot knows ({FORMAT}); "
-                f"upgrade it: pip install --upgrade earshot"
-            )
-        try:
-            described = metadata["heads"][head]
+            described = metadata["heads"][head or usual_head(metadata)]
             return cls(
                 folder=folder,
                 head=described["output"],
@@ -77,7 +74,9 @@ class Network:
                 input=str(metadata["input"]),
                 frame_multiple=int(metadata["frame_multiple"]),
                 context_seconds=float(metadata["context_seconds"]),
-                features=FbankOptions.from_metadata(metadata["features"]),
+                features=input_from_metadata(metadata["features"]),
+                window_seconds=float(metadata.get("window_seconds", WINDOW_SECONDS)),
+                described=metadata,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise NetworkError(
@@ -95,13 +94,9 @@ class Network:
             sample_rate=self.sample_rate,
             context_seconds=self.context_seconds,
             multiple=self.frame_multiple,
+            window_seconds=self.window_seconds,
         ):
-            frames = window.frames
-            short = -len(frames) % self.frame_multiple
-            if short:
-                # Zeros are what the features' moving mean leaves of steady sound.
-                frames = np.concatenate([frames, np.zeros((short, frames.shape[1]), np.float32)])
-            [scores] = self._session.run([self.head], {self.input: frames[None]})
+            [scores] = self._session.run([self.head], {self.input: window.frames[None]})
             first = window.before // self.frame_multiple
             count = -(-window.count // self.frame_multiple)
             yield scores[0, first : first + count]
@@ -123,3 +118,29 @@ class Network:
         except Exception as error:  # ONNX Runtime's errors share no root but Exception
             reason = str(error).strip().splitlines()[0]
             raise NetworkError(f"{path}: cannot be loaded: {reason}") from None
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """What network.json in `folder` says, of a format that is known; raises NetworkError."""
+    path = folder / "network.json"
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NetworkError(f"{folder}: no network here (network.json is missing)") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise NetworkError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("format"), int):
+        raise NetworkError(f"{path}: not the description of a network")
+    if metadata["format"] > FORMAT:
+        raise NetworkError(
+            f"{path}: format {metadata['format']} is newer than this Earshot knows ({FORMAT}); "
+            f"upgrade it: pip install --upgrade earshot"
+        )
+    return metadata
+
+
+def usual_head(metadata: Mapping[str, Any]) -> str:
+    """The output that is searched: `phones`, or the only one with units; else KeyError."""
+    heads = metadata["heads"]
+    named = [name for name, head in heads.items() if isinstance(head, dict) and "units" in head]
+    return named[0] if USUAL_HEAD not in heads and len(named) == 1 else USUAL_HEAD

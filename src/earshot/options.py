@@ -18,6 +18,14 @@ LibraryFolder = Annotated[
         help="Folder of the library (else EARSHOT_LIBRARY, else your user data folder).",
     ),
 ]
+NetworkChoice = Annotated[
+    str | None,
+    typer.Option(
+        "--network",
+        metavar="NAME",
+        help="An added network or a network's folder (else the library's own).",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines instead of a table.")]
 ChannelsChoice = Literal["auto", "mix", "split"]  # media.Channels, without loading FFmpeg
 Name = Annotated[

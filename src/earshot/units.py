@@ -13,7 +13,7 @@ import difflib
 import heapq
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -96,22 +96,36 @@ class _Partial:
 class Speller:
     """Pronounces texts for one network; build it with `Speller.open`."""
 
-    def __init__(self, folder: Path, units: Sequence[str], lexicon: Lexicon) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        units: Sequence[str],
+        lexicon: Lexicon,
+        joined: Mapping[str, str] | None = None,
+    ) -> None:
         self._folder = folder
         self._units = frozenset(units)
         self.lexicon = lexicon
+        self._joined = {tuple(phones.split()): unit for phones, unit in (joined or {}).items()}
         self._sounds = lru_cache(REMEMBERED_WORDS)(self._look_up)
 
     @classmethod
-    def open(cls, folder: Path, units: Sequence[str] | None = None) -> Speller:
+    def open(
+        cls,
+        folder: Path,
+        units: Sequence[str] | None = None,
+        joined: Mapping[str, str] | None = None,
+    ) -> Speller:
         """A speller for the network in `folder`, which holds network.json and lexicon.txt.
 
         `units` names the units where there is no network yet, as when its training data is
-        prepared (then `PHONES`). Raises `NetworkError` if a file is missing or damaged.
+        prepared (then `PHONES`). `joined` maps phones that follow each other in a word ("AA R")
+        to the one unit that a network has for them. Raises `NetworkError` if a file is missing or
+        damaged.
         """
         if units is None:
             units = _units_of(folder / "network.json")
-        return cls(folder, units, Lexicon.open(folder / "lexicon.txt"))
+        return cls(folder, units, Lexicon.open(folder / "lexicon.txt"), joined)
 
     def pronunciations(self, text: str, limit: int = 8) -> list[Pronunciation]:
         """Up to `limit` pronunciations of a query, best first, no two with the same units.
@@ -244,12 +258,32 @@ class Speller:
         if entries := self._dictionary(word):
             self._check(entries, self.lexicon.path)
             return tuple(
-                _Sound(phones, -rank * RANK_COST, False) for rank, phones in enumerate(entries)
+                _Sound(phones, added - rank * RANK_COST, False)
+                for rank, entry in enumerate(entries)
+                for phones, added in self._joins(entry)
             )
         # 's is a matter of rule even where what it stands behind is not in the dictionary.
         stem, add = next(contractions(word), (word, tuple))
         heard = self._letters.pronunciations(stem, LETTERS_LIMIT)
-        return tuple(_Sound(add(one.phones), one.log_probability, True) for one in heard)
+        return tuple(
+            _Sound(phones, added + one.log_probability, True)
+            for one in heard
+            for phones, added in self._joins(add(one.phones))
+        )
+
+    def _joins(self, phones: Phones) -> Iterator[tuple[Phones, float]]:
+        """The phones of a word, first with those made one that the network may hear as one."""
+        made: list[str] = []
+        at = 0
+        while self._joined and at < len(phones):
+            unit = self._joined.get(phones[at : at + 2])
+            made.append(unit or phones[at])
+            at += 2 if unit else 1
+        if made and len(made) < len(phones):
+            yield tuple(made), 0.0
+            yield phones, -RANK_COST
+        else:
+            yield phones, 0.0
 
     def _dictionary(self, word: str) -> list[Phones]:
         """The lexicon's pronunciations of a word, or of its stem with the ending added."""

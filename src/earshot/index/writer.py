@@ -237,5 +237,5 @@ def require_network(manifest: Manifest, fingerprint: str, folder: Path) -> None:
         raise OtherNetwork(
             f"the library {folder} was made by another network "
             f"({manifest.network.fingerprint[:12]}, this one is {fingerprint[:12]}): "
-            "add its recordings to a new library"
+            "add its recordings to a new library, or add that network (earshot network add)"
         )
