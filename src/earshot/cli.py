@@ -241,10 +241,8 @@ def search(
     """Find where something was said, most likely mentions first."""
     if (query is None) == (queries is None):
         raise UsageError("give a query, or a file of queries with --queries")
-    if as_json and as_csv:
-        raise UsageError("--json and --csv cannot be had at once")
-    if page > 1 and offset:
-        raise UsageError("--page and --offset cannot be had at once")
+    _not_both(as_json and as_csv, "--json and --csv")
+    _not_both(page > 1 and offset, "--page and --offset")
     lines = [joined(query)] if query is not None else list(read_queries(queries))
     where = filters(
         tag=tag, title=title, date=date, after=after, before=before, longer=longer, shorter=shorter,
@@ -414,6 +412,11 @@ def _print_results(
             print(*result_rows(result), sep="\n", end="\n" if result.mentions else "", flush=True)
         else:
             print_result(terminal, result, look)
+
+
+def _not_both(both: object, names: str) -> None:
+    if both:
+        raise UsageError(f"{names} cannot be had at once")
 
 
 def _opened(folder: Path | None, network: str | None) -> Library:
