@@ -46,13 +46,14 @@ LAYERS = {
     ],
     "kur": [
         "errors", "marks", "arguments", "yaml_marks", "json_marks", "schema", "include",
-        "overrides", "scope", "evaluate_text", "devices", "reader",
+        "overrides", "scope", "evaluate_text", "devices", "reader", "entries",
         "features", "data",
         "backend", "checkpoint", "timing", "activations", "layers",
         "graph", "names", "containers", "walk", "model",
         "metrics", "losses", "optimizers", "step", "naming", "legacy", "log",
         "assemble", "slack", "evaluate", "evaluation_hooks", "train", "hooks", "plot",
-        "tensorboard", "session", "transcribe", "onnx_recurrent", "export", "drawing",
+        "tensorboard", "session", "transcribe", "onnx_recurrent", "export",
+        "drawing", "validate",
         "cli",
     ],
 }

@@ -440,4 +440,5 @@ def test_a_check_goes_on_past_every_error_without_keras(tmp_path: Path) -> None:
     found = "\n".join(map(str, outline.errors))
     assert [error.line for error in outline.errors] == [3, 5, 6, 7, 12], found
     assert "did you mean 'dense'" in str(outline.errors[1])
-    assert outline.inputs == ("pixel",) and "answer" in outline.outputs
+    assert outline.model is not None
+    assert outline.model.inputs == ("pixel",) and "answer" in outline.model.outputs

@@ -315,16 +315,24 @@ def test_with_a_list_for_errors_all_are_found(tmp_path: Path) -> None:
         "settings: {a: '{{ x }}', b: ['{{ a }}', 3, '{{ 1 + }}']}\n"
         "train: [1]\n"
         "trian: {}\n"
-        "evaluation: {c: '{{ 5 }}', d: '{{ b[1] }}'}\n"
+        "evaluation: {c: '{{ 5 }}', d: '{{ settings.b[1] }}', e: '{{ a }}'}\n"
         "model: [input: i]\n"
     )
     (tmp_path / "base.yml").write_text("settings: {a: 3, c: 4}\n")
-    made, errors = Kurfile(path), []
+    made = Kurfile(path)
+    errors: list[KurfileError] = []
     made.parse(errors)
     assert [error.line for error in errors] == [1, 1, 4, 3, 2, 2]
     assert made.section("settings") == {"a": "{{ x }}", "b": ["{{ a }}", 3, "{{ 1 + }}"], "c": 4}
-    assert made.section("evaluate") == {"c": 5, "d": 3} and made.section("train") == {}
-    assert made.unevaluated == [("settings", "a"), ("settings", "b", 0), ("settings", "b", 2)]
+    assert (
+        made.section("evaluate") == {"c": 5, "d": 3, "e": "{{ a }}"} and made.section("train") == {}
+    )
+    assert {".".join(map(str, path)): error.line for path, error in made.unevaluated.items()} == {
+        "settings.a": 2,
+        "settings.b.0": 2,
+        "settings.b.2": 2,
+        "evaluate.e": 2,  # where the reason stands
+    }
 
 
 def test_overrides(tmp_path: Path) -> None:

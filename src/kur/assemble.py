@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kur.arguments import ArgumentError, bind
+from kur.arguments import ArgumentError
 from kur.backend import keras, resolve, select
 
 # Imported for what they register: each supplier is a file of its own.
@@ -27,7 +27,8 @@ from kur.data import text as _text
 from kur.data import tokens as _tokens
 from kur.data.provider import Provider, ProviderOptions
 from kur.data.supplier import SUPPLIERS, Source, Supplier, Trained
-from kur.errors import KurError, KurfileError, nearest
+from kur.entries import Choice, arguments, choose, named, placed
+from kur.errors import KurError, nearest
 from kur.losses import LOSSES, Ctc, Loss
 from kur.marks import MarkedDict
 from kur.model import Model, build
@@ -103,7 +104,7 @@ def _selected(kurfile: Kurfile, setting: Any, name: str | None) -> str:
         return select(setting, name)
     except KurError as error:
         raise (
-            error if name is not None else _placed(kurfile, error, ("settings", "backend"))
+            error if name is not None else placed(kurfile, error, ("settings", "backend"))
         ) from None
 
 
@@ -153,15 +154,15 @@ def providers(
         suppliers: list[Supplier] = []
         for i, entry in enumerate(entries):
             before = functools.partial(_shared, tuple(suppliers)) if suppliers else None
-            one = _supplier(kurfile, entry, (*path, i), trained or before)
-            suppliers += [] if one is None else [one]
+            choice = supplier_choice(kurfile, entry, (*path, i), trained or before)
+            suppliers += [] if choice is None else [choice.made()]
         try:
-            chosen = ProviderOptions(**bind(ProviderOptions, options.provider, what="the provider"))
+            chosen = provider_options(kurfile, options.provider, section)
             made[name] = Provider(suppliers, chosen, seed_of(kurfile))
         except ArgumentError as error:
-            raise _placed(kurfile, error, (section, "provider")) from None
+            raise placed(kurfile, error, (section, "provider")) from None
         except KurError as error:
-            raise _placed(kurfile, error, path) from None
+            raise placed(kurfile, error, path) from None
     return made
 
 
@@ -169,70 +170,71 @@ def losses(kurfile: Kurfile, model: Model) -> tuple[Loss, ...]:
     """The losses of the `loss` section, attached to the model."""
     made = []
     for i, entry in enumerate(kurfile.section("loss")):
-        path = ("loss", i)
-        if not isinstance(entry, MarkedDict):
-            message = f"a loss is a mapping with 'name' and 'target', found {entry!r}"
-            raise kurfile.error(None, path, message)
-        values = dict(entry)
-        name = values.pop("name", None)
-        if name not in LOSSES:
-            message = f"unknown loss {name!r}{nearest(name, LOSSES)}; known: {', '.join(LOSSES)}"
-            raise kurfile.error(None, (*path, "name"), message)
-        try:
-            loss = LOSSES[name](**bind(LOSSES[name], values, what=f"the loss {name}"))
-        except KurError as error:
-            raise _placed(kurfile, error, path) from None
-        target = model.output_named(loss.target)
-        if target is None:
-            hint = f"{nearest(loss.target, model.outputs)}; outputs: {', '.join(model.outputs)}"
-            message = f"no output is named {loss.target!r}{hint}"
-            raise kurfile.error(None, (*path, "target"), message)
+        choice = loss_choice(kurfile, entry, ("loss", i))
+        target = target_of(choice, model)
+        loss = choice.made()
         loss.target = target
         try:
             loss.attach(model)
         except KurError as error:
-            raise _placed(kurfile, error, path) from None
+            raise placed(kurfile, error, choice.path) from None
+        # What is wrong with a batch shows when it comes; the line is known here only.
+        setattr(loss, "truth", _placing(loss.truth, choice))  # noqa: B010
         made.append(loss)
     return tuple(made)
 
 
-def _supplier(
-    kurfile: Kurfile, entry: Any, path: Path, trained: Callable[[], Trained] | None
-) -> Supplier | None:
+def _placing(truth: Callable[[Any], Any], choice: Choice) -> Callable[[Any], Any]:
+    def with_place(batch: Any) -> Any:
+        try:
+            return truth(batch)
+        except KurError as error:
+            raise placed(choice.kurfile, error, choice.path) from None
+
+    return with_place
+
+
+def loss_choice(kurfile: Kurfile, entry: Any, path: Path) -> Choice:
+    """What an entry of the `loss` section asks for."""
     if not isinstance(entry, MarkedDict):
-        message = f"a supplier is a mapping such as 'NAME: {{path: ...}}', found {entry!r}"
+        message = f"a loss is a mapping with 'name' and 'target', found {entry!r}"
         raise kurfile.error(None, path, message)
-    if not entry.get("when", True):
-        return None
-    # A 'name' beside it was taken and not used by Kur 0.7.
-    names = [key for key in entry if key not in ("when", "name")]
-    if len(names) != 1:
-        found = ", ".join(map(str, names)) or "none"
-        hint = "; are its options indented below it?" if set(names) & set(SUPPLIERS) else ""
-        raise kurfile.error(None, path, f"one supplier expected, found {found}{hint}")
-    name = names[0]
-    if name not in SUPPLIERS:
-        message = f"unknown supplier {name!r}{nearest(name, SUPPLIERS)}"
-        raise kurfile.error(None, (*path, name), f"{message}; known: {', '.join(SUPPLIERS)}")
-    make, what, given = SUPPLIERS[name], f"the supplier {name}", entry[name]
-    if isinstance(given, MarkedDict) and "when" in given:
-        if not given["when"]:
-            return None
-        given = MarkedDict({key: one for key, one in given.items() if key != "when"}, given.mark)
+    values = dict(entry)
+    if values.get("name") is None:
+        message = f"a loss needs a 'name'; known: {', '.join(LOSSES)}"
+        raise kurfile.error(None, path, message)
+    name = values.pop("name")
+    make = named(kurfile, name, (*path, "name"), LOSSES, "loss")
+    return Choice(kurfile, path, make, arguments(kurfile, values, path, make, f"the loss {name}"))
+
+
+def target_of(choice: Choice, model: Model) -> str:
+    """The output of the model that a loss means by its target; KurfileError if there is none."""
+    target = choice.arguments["target"]
+    found = model.output_named(target)
+    if found is None:
+        hint = f"{nearest(target, model.outputs)}; outputs: {', '.join(model.outputs)}"
+        message = f"no output is named {target!r}{hint}"
+        raise choice.kurfile.error(None, (*choice.path, "target"), message)
+    return found
+
+
+def supplier_choice(
+    kurfile: Kurfile, entry: Any, path: Path, trained: Callable[[], Trained] | None = None
+) -> Choice | None:
+    """What an entry of a `data` list asks for; None if its `when` says no."""
     provided = {"base": kurfile.path.parent, "trained": trained, "settings_seed": seed_of(kurfile)}
+    return choose(kurfile, entry, path, SUPPLIERS, "supplier", provided)
+
+
+def provider_options(kurfile: Kurfile, value: MarkedDict, section: str) -> ProviderOptions:
+    """The options under `provider` in a section."""
+    path = (section, "provider")
+    given = arguments(kurfile, value, path, ProviderOptions, "the provider")
     try:
-        return make(**bind(make, given, what=what, shorthand="path", provided=provided))
-    except KurError as error:
-        raise _placed(kurfile, error, (*path, name)) from None
-
-
-def _placed(kurfile: Kurfile, error: KurError, path: Path) -> KurfileError:
-    """An error at its place in the Kurfile: at the line of the argument that it is about."""
-    if isinstance(error, KurfileError):
-        return error
-    key = error.key if isinstance(error, ArgumentError) else ""
-    inside = [int(step) if step.isdecimal() else step for step in key.split(".") if step]
-    return kurfile.error(None, (*path, *inside), str(error))
+        return ProviderOptions(**given)
+    except ArgumentError as error:
+        raise placed(kurfile, error, path) from None
 
 
 def _metadata(sets: Mapping[str, Provider]) -> Trained:

@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         ("test", _test, "measure the network on the test section"),
         ("evaluate", _evaluate, "run the network on new data, or on files that are named"),
         ("build", _build, "build the network and print its layers"),
+        ("validate", _validate, "check a Kurfile without its data, and print all errors"),
         ("dump", _dump, "print the parsed Kurfile as JSON"),
         ("data", _data, "print the first batches of a section"),
         ("export", _export, "write the network for others to run"),
@@ -121,15 +122,19 @@ def _add_export(command: argparse.ArgumentParser) -> None:
 # What follows imports inside functions, because Jinja2, YAML and Keras belong to the extra
 # 'train', and because Keras takes seconds to load, for which `kur dump` should not wait.
 def _kurfile(given: argparse.Namespace) -> Kurfile:
+    kurfile = _unread(given)
+    kurfile.parse()
+    return kurfile
+
+
+def _unread(given: argparse.Namespace) -> Kurfile:
     # See above: an extra.
     from kur.reader import Kurfile
 
     overrides = dict(
         _pair(one, "-s KEY=VALUE, such as -s train.epochs=2,") for one in given.overrides
     )
-    kurfile = Kurfile(given.kurfile, overrides=overrides)
-    kurfile.parse()
-    return kurfile
+    return Kurfile(given.kurfile, overrides=overrides)
 
 
 def _train(given: argparse.Namespace) -> int:
@@ -219,6 +224,18 @@ def _build(given: argparse.Namespace) -> None:
         shape = tuple(node.tensor.shape[1:])
         print(f"{node.mark.line:>5}  {name:<32} {node.kind:<20} {shape}")
     print(f"parameters: {model.keras.count_params():,}")
+
+
+def _validate(given: argparse.Namespace) -> int:
+    # See above: an extra.
+    from kur.validate import validate
+
+    errors = validate(_unread(given))
+    for error in errors:
+        print(error)
+    if not errors:
+        print(f"{given.kurfile}: OK")
+    return 1 if errors else 0
 
 
 def _dump(given: argparse.Namespace) -> None:

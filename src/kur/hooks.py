@@ -12,10 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from kur.arguments import ArgumentError, bind, parameters
-from kur.errors import nearest
+from kur.entries import choose
 from kur.log import Log
-from kur.marks import MarkedDict
 from kur.reader import Kurfile
 from kur.slack import Slack
 from kur.step import OnBatch
@@ -222,29 +220,12 @@ def make_hooks(
     kurfile: Kurfile, entries: Sequence[Any], base: Path, log: Log
 ) -> tuple[Watcher, ...]:
     """Watchers for the entries of `train.hooks`; KurfileError names the line of a wrong one."""
-    made = []
-    for i, entry in enumerate(entries):
-        path: tuple[Any, ...] = ("train", "hooks", i)
-        given = MarkedDict({entry: None}) if isinstance(entry, str) else entry
-        if not isinstance(given, dict):
-            raise kurfile.error(None, path, f"a hook expected: its name, found {entry!r}")
-        if len(given) != 1:
-            message = f"one hook expected, found {', '.join(map(str, given)) or 'none'}"
-            raise kurfile.error(None, path, message)
-        [(name, options)] = given.items()
-        if name not in HOOKS:
-            message = f"unknown hook {name!r}{nearest(name, HOOKS)}; known: {', '.join(HOOKS)}"
-            raise kurfile.error(None, (*path, name), message)
-        kind, provided = HOOKS[name], {"base": base, "log": log}
-        taken = [one for one in parameters(kind) if one not in provided]
-        short = "path" if "path" in taken else next(iter(taken), None)
-        try:
-            what = f"the hook {name}"
-            made.append(kind(**bind(kind, options, what=what, shorthand=short, provided=provided)))
-        except ArgumentError as error:
-            inside = (name, error.key) if error.key else (name,)
-            raise kurfile.error(None, (*path, *inside), str(error)) from None
-    return tuple(made)
+    provided = {"base": base, "log": log}
+    choices = [
+        choose(kurfile, entry, ("train", "hooks", i), HOOKS, "hook", provided)
+        for i, entry in enumerate(entries)
+    ]
+    return tuple(choice.made() for choice in choices if choice is not None)
 
 
 def is_share(name: str) -> bool:

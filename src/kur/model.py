@@ -27,11 +27,11 @@ _MOVES_ONLY = ("flatten", "reshape", "expand", "squeeze", "transpose", "repeat",
 
 @dataclass(frozen=True)
 class Outline:
-    """What is known of a model without building it: names, and everything that is wrong."""
+    """What is known of a model without building it: everything that is wrong, and the names (a
+    model without tensors; None if it could not be walked to its end)."""
 
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
     errors: tuple[KurfileError, ...]
+    model: Model | None
 
 
 def check(kurfile: Kurfile) -> Outline:
@@ -47,10 +47,12 @@ def check(kurfile: Kurfile) -> Outline:
             builder.containers(kurfile.model, {}, ("model",))
             outputs = builder.outputs()
         except KurfileError as error:
-            return Outline((), (), (*errors, error))
+            return Outline((*errors, error), None)
     # A loop meets the same error in each turn.
     once = {str(error): error for error in errors}
-    return Outline(tuple(builder.inputs), tuple(outputs), tuple(once.values()))
+    names = builder.names
+    model = Model(None, tuple(builder.inputs), tuple(outputs), names.nodes, names.aliases)
+    return Outline(tuple(once.values()), model)
 
 
 def build(kurfile: Kurfile, sources: Mapping[str, Source]) -> Model:

@@ -14,7 +14,7 @@ import json
 import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from kur import devices, include
 from kur import overrides as command_line
@@ -46,7 +46,8 @@ class Kurfile:
 
     path: the file. raw: what was read. data: the sections evaluated, under both of their names.
     state: the names that building the model makes known to templates (`tags`, `oldest`, `layers`).
-    unevaluated: where texts stand that could not be evaluated, if `parse` was told to go on.
+    unevaluated: the texts that could not be evaluated and why, by path, if `parse` was told to go
+    on.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Kurfile:
         self.path = Path(self._filename)
         self.raw = MarkedDict({}, Mark(str(self.path), 1))
         self.state: dict[str, Any] = {"tags": {}, "oldest": {}, "layers": []}
-        self.unevaluated: list[tuple[object, ...]] = []
+        self.unevaluated: dict[tuple[object, ...], KurfileError] = {}
         self._errors: list[KurfileError] | None = None
         self._overrides = dict(overrides or {})
         self._plugins = tuple(plugins or ())
@@ -83,7 +84,7 @@ class Kurfile:
         KurfileError for the first thing that is wrong; with `errors`, everything that is wrong is
         put there, sections that cannot be used are left out and texts stay as they are written.
         """
-        self._errors, self.unevaluated = errors, []
+        self._errors, self.unevaluated = errors, {}
         self.raw = read(self._filename, self._overrides, self._report)
         self._check_sections()
         self._data = self.raw.copy()
@@ -183,7 +184,7 @@ class Kurfile:
         if str(error) not in map(str, self._errors):
             self._errors.append(error)
         if path is not None:
-            self.unevaluated.append((canonical(str(path[0])), *path[1:]))
+            self.unevaluated[canonical(str(path[0])), *path[1:]] = error
 
     def _finish_waiting(self) -> None:
         for section in self._waiting[:]:
@@ -248,6 +249,9 @@ class Kurfile:
             value = None
         if section == "settings" and value is not None:
             self._names.update({key: value[key] for key in value if isinstance(key, str)})
+            # Who asks for what could not be evaluated is told why, and not of another error.
+            for path, error in self.unevaluated.items():
+                self._names[str(path[1])] = Later(functools.partial(_refuse, error))
         for alias in names_of(section):
             self._data[alias] = value
             self._data.marks[alias] = self.raw.at(name)
@@ -304,6 +308,10 @@ class Kurfile:
                 raise TextError(f"{file!r}: no such file (looked for {path})")
             self._files[name] = include.read_file(str(path))
         return self._files[name]
+
+
+def _refuse(error: KurfileError) -> NoReturn:
+    raise error
 
 
 def _wrong_kind(section: str, value: object) -> str:
