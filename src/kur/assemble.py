@@ -154,7 +154,8 @@ def providers(
         suppliers: list[Supplier] = []
         for i, entry in enumerate(entries):
             before = functools.partial(_shared, tuple(suppliers)) if suppliers else None
-            choice = supplier_choice(kurfile, entry, (*path, i), trained or before)
+            seed = seed_of(kurfile)
+            choice = supplier_choice(kurfile, entry, (*path, i), seed, trained or before)
             suppliers += [] if choice is None else [choice.made()]
         try:
             chosen = provider_options(kurfile, options.provider, section)
@@ -220,10 +221,14 @@ def target_of(choice: Choice, model: Model) -> str:
 
 
 def supplier_choice(
-    kurfile: Kurfile, entry: Any, path: Path, trained: Callable[[], Trained] | None = None
+    kurfile: Kurfile,
+    entry: Any,
+    path: Path,
+    seed: int = DEFAULT_SEED,
+    trained: Callable[[], Trained] | None = None,
 ) -> Choice | None:
     """What an entry of a `data` list asks for; None if its `when` says no."""
-    provided = {"base": kurfile.path.parent, "trained": trained, "settings_seed": seed_of(kurfile)}
+    provided = {"base": kurfile.path.parent, "trained": trained, "settings_seed": seed}
     return choose(kurfile, entry, path, SUPPLIERS, "supplier", provided)
 
 
