@@ -69,7 +69,10 @@ def test_pauses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("[plott: x.png]", "train.hooks.0.plott: unknown hook 'plott' (did you mean 'plot'?); kn"),
         ("[plot]", "train.hooks.0.plot: a plot needs a path, or 'loss_per_batch' and the like"),
         ("[{plot: {loss: x}}]", "train.hooks.0.plot.loss: the hook plot has no argument 'loss'"),
-        ("[[plot]]", "train.hooks.0: a hook expected: its name, found ['plot']"),
+        (
+            "[[plot]]",
+            "train.hooks.0: a hook is a mapping such as 'NAME: {path: ...}', found ['plot']",
+        ),
         ("[tensorboard]", "train.hooks.0.tensorboard: the hook tensorboard needs 'path'; accepted"),
         ("[slack: '#x']", "train.hooks.0.slack: 'slack' needs 'url', that of an incoming webhook"),
     ],

@@ -139,10 +139,12 @@ def _unread(given: argparse.Namespace) -> Kurfile:
 
 def _train(given: argparse.Namespace) -> int:
     # See above: an extra, and slow to load.
+    from kur.entries import placing
     from kur.session import training
 
-    trainer = training(_kurfile(given), given.backend, step=given.step)
-    with _stop_on_signal(trainer) as interrupted:
+    kurfile = _kurfile(given)
+    trainer = training(kurfile, given.backend, step=given.step)
+    with _stop_on_signal(trainer) as interrupted, placing(kurfile, ("train",)):
         state = trainer.run()
     if interrupted:
         goes_on = "the same command goes on from there"

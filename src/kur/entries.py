@@ -6,7 +6,8 @@ nothing unless asked to, so that a Kurfile can be checked without data. It knows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,3 +114,12 @@ def placed(kurfile: Kurfile, error: KurError, path: Path) -> KurfileError:
     key = error.key if isinstance(error, ArgumentError) else ""
     inside = [int(step) if step.isdecimal() else step for step in key.split(".") if step]
     return kurfile.error(None, (*path, *inside), str(error))
+
+
+@contextlib.contextmanager
+def placing(kurfile: Kurfile, path: Path) -> Iterator[None]:
+    """Inside, an error that names no place in a Kurfile is about `path`."""
+    try:
+        yield
+    except KurError as error:
+        raise placed(kurfile, error, path) from None

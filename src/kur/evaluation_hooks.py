@@ -14,11 +14,10 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from kur.arguments import ArgumentError, bind
 from kur.data.supplier import resolve
+from kur.entries import Choice, choose
 from kur.errors import KurError, nearest
 from kur.evaluate import Findings, Rows, best_path, write
-from kur.marks import MarkedDict
 from kur.reader import Kurfile
 from kur.slack import Slack
 
@@ -241,29 +240,17 @@ def make_evaluation_hooks(
     kurfile: Kurfile, section: str, entries: Sequence[Any]
 ) -> tuple[EvaluationHook, ...]:
     """Hooks for the entries of `hooks` in a section; KurfileError names the line of a wrong one."""
-    made = []
-    for i, entry in enumerate(entries):
-        path: tuple[Any, ...] = (section, "hooks", i)
-        given = MarkedDict({entry: None}) if isinstance(entry, str) else entry
-        if not isinstance(given, dict):
-            raise kurfile.error(None, path, f"a hook expected: its name, found {entry!r}")
-        if len(given) != 1:
-            message = f"one hook expected, found {', '.join(map(str, given)) or 'none'}"
-            raise kurfile.error(None, path, message)
-        [(name, options)] = given.items()
-        if name not in EVALUATION_HOOKS:
-            known = f"known: {', '.join(EVALUATION_HOOKS)}"
-            message = f"unknown hook {name!r}{nearest(name, EVALUATION_HOOKS)}; {known}"
-            raise kurfile.error(None, (*path, name), message)
-        kind, provided = EVALUATION_HOOKS[name], {"base": kurfile.path.parent}
-        short = {"output": "path", "slack": "channel"}.get(name)
-        try:
-            what = f"the hook {name}"
-            made.append(kind(**bind(kind, options, what=what, shorthand=short, provided=provided)))
-        except ArgumentError as error:
-            inside = (name, error.key) if error.key else (name,)
-            raise kurfile.error(None, (*path, *inside), str(error)) from None
-    return tuple(made)
+    choices = [
+        evaluation_hook_choice(kurfile, entry, (section, "hooks", i))
+        for i, entry in enumerate(entries)
+    ]
+    return tuple(choice.made() for choice in choices if choice is not None)
+
+
+def evaluation_hook_choice(kurfile: Kurfile, entry: Any, path: tuple[Any, ...]) -> Choice | None:
+    """What an entry of `hooks` asks for; None if its `when` says no."""
+    provided = {"base": kurfile.path.parent}
+    return choose(kurfile, entry, path, EVALUATION_HOOKS, "hook", provided)
 
 
 def apply_hooks(hooks: Sequence[EvaluationHook], findings: Findings, about: About) -> Current:

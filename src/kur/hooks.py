@@ -9,10 +9,9 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import IO, Any
 
-from kur.entries import choose
+from kur.entries import Choice, choose
 from kur.log import Log
 from kur.reader import Kurfile
 from kur.slack import Slack
@@ -216,16 +215,20 @@ def wait(said: str) -> None:
         input()
 
 
-def make_hooks(
-    kurfile: Kurfile, entries: Sequence[Any], base: Path, log: Log
-) -> tuple[Watcher, ...]:
+def make_hooks(kurfile: Kurfile, entries: Sequence[Any], log: Log) -> tuple[Watcher, ...]:
     """Watchers for the entries of `train.hooks`; KurfileError names the line of a wrong one."""
-    provided = {"base": base, "log": log}
     choices = [
-        choose(kurfile, entry, ("train", "hooks", i), HOOKS, "hook", provided)
-        for i, entry in enumerate(entries)
+        hook_choice(kurfile, entry, ("train", "hooks", i), log) for i, entry in enumerate(entries)
     ]
     return tuple(choice.made() for choice in choices if choice is not None)
+
+
+def hook_choice(
+    kurfile: Kurfile, entry: Any, path: tuple[Any, ...], log: Log | None
+) -> Choice | None:
+    """What an entry of `train.hooks` asks for; None if its `when` says no. Without a log it can be
+    looked at, and not be made."""
+    return choose(kurfile, entry, path, HOOKS, "hook", {"base": kurfile.path.parent, "log": log})
 
 
 def is_share(name: str) -> bool:

@@ -19,6 +19,7 @@ from kur.assemble import Assembly, assemble, run_section, train_section
 from kur.checkpoint import find, told
 from kur.data.provider import Batch, Provider
 from kur.data.supplier import resolve
+from kur.entries import placing
 from kur.errors import KurError
 from kur.evaluate import Findings, evaluate, of_batch
 from kur.evaluation_hooks import About, Current, Output, apply_hooks, make_evaluation_hooks
@@ -40,7 +41,7 @@ def training(kurfile: Kurfile, backend: str | None = None, *, step: bool = False
     Enter after each batch."""
     section, base = train_section(kurfile), kurfile.path.parent
     log = _log(section.log, base)
-    hooks = make_hooks(kurfile, section.hooks, base, log)
+    hooks = make_hooks(kurfile, section.hooks, log)
     judges = make_evaluation_hooks(kurfile, "validate", run_section(kurfile, "validate").hooks)
     sections = ("train", "validate") if run_section(kurfile, "validate").data else ("train",)
     options = _options(kurfile, section, base)
@@ -74,9 +75,12 @@ def testing(
     `average` of the loss, by samples. Hooks are given the first batch of each."""
     section = run_section(kurfile, "test")
     hooks = make_evaluation_hooks(kurfile, "test", section.hooks)
-    weights = section_weights(kurfile, "test")
-    assembly = assemble(kurfile, ("test",), backend, says=_of_data(weights))
-    restore(weights, assembly.model)
+    with placing(kurfile, _weights_path(kurfile, "test")):
+        weights = section_weights(kurfile, "test")
+        says = _of_data(weights)
+    assembly = assemble(kurfile, ("test",), backend, says=says)
+    with placing(kurfile, _weights_path(kurfile, "test")):
+        restore(weights, assembly.model)
     if not assembly.losses:
         raise kurfile.error(None, ("loss",), "nothing to measure: there is no 'loss' section")
     found: dict[str, dict[str, float]] = {}
@@ -106,9 +110,12 @@ def evaluating(
     by output, and by source); it is written to the `destination`, where there is one."""
     section = run_section(kurfile, "evaluate")
     hooks = make_evaluation_hooks(kurfile, "evaluate", section.hooks)
-    weights = section_weights(kurfile, "evaluate")
-    assembly = assemble(kurfile, ("evaluate",), backend, says=_of_data(weights))
-    restore(weights, assembly.model)
+    with placing(kurfile, _weights_path(kurfile, "evaluate")):
+        weights = section_weights(kurfile, "evaluate")
+        says = _of_data(weights)
+    assembly = assemble(kurfile, ("evaluate",), backend, says=says)
+    with placing(kurfile, _weights_path(kurfile, "evaluate")):
+        restore(weights, assembly.model)
     left = {}
     for name, provider in assembly.data["evaluate"].items():
         findings = evaluate(assembly.model, assembly.losses, provider, on_batch)
@@ -149,6 +156,13 @@ def section_weights(kurfile: Kurfile, name: str) -> Path:
     if section.weights is None:
         return trained_weights(kurfile)
     return find(latest(kurfile.path.parent, section.weights))
+
+
+def _weights_path(kurfile: Kurfile, name: str) -> tuple[str, ...]:
+    """Where the weights of a section are named."""
+    if run_section(kurfile, name).weights is not None:
+        return (name, "weights")
+    return ("validate" if run_section(kurfile, "validate").weights else "train", "weights")
 
 
 def _about(assembly: Assembly, provider: Provider, every: bool = False) -> About:

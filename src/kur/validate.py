@@ -12,6 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from kur import backend
+
+# Imported for what it registers: hooks that have files of their own.
+from kur import session as _session
 from kur.assemble import (
     loss_choice,
     provider_options,
@@ -19,9 +22,10 @@ from kur.assemble import (
     supplier_choice,
     target_of,
 )
-from kur.entries import choose, placed
+from kur.entries import placed
 from kur.errors import KurError, KurfileError
-from kur.hooks import HOOKS
+from kur.evaluation_hooks import evaluation_hook_choice
+from kur.hooks import hook_choice
 from kur.marks import MarkedDict, MarkedList
 from kur.model import Outline, check
 from kur.optimizers import make_optimizer
@@ -29,6 +33,7 @@ from kur.reader import Kurfile
 from kur.schema import read_run, read_train
 
 Path = tuple[Any, ...]
+REGISTERED = (_session,)
 RUNNING = ("train", "validate", "test", "evaluate")
 
 
@@ -127,10 +132,13 @@ class _Checker:
     def _hooks(self, name: str, entries: MarkedList) -> None:
         for i, entry in enumerate(entries):
             path = (name, "hooks", i)
-            if self.usable(*path) and name == "train":
-                with self.noting(path):
-                    provided = {"base": self.kurfile.path.parent, "log": None}
-                    choose(self.kurfile, entry, path, HOOKS, "hook", provided)
+            if not self.usable(*path):
+                continue
+            with self.noting(path):
+                if name == "train":
+                    hook_choice(self.kurfile, entry, path, None)
+                else:
+                    evaluation_hook_choice(self.kurfile, entry, path)
 
     def _optimizer(self, setting: Any) -> None:
         if not isinstance(setting, MarkedDict | str | None):
