@@ -11,6 +11,9 @@ from typing import Any
 
 from kur.graph import Node
 
+# What Keras calls the operations that stand beside layers.
+_OPERATION = re.compile(r"(add|subtract|multiply|squeeze|expand_dims|transpose)(_\d+)?")
+
 
 class Names:
     """Every container of a model that is being built, by name.
@@ -66,6 +69,8 @@ class Names:
         """A name for Keras, which gives it to backend parameters, where dots and slashes mean
         something else; `taken` as it is."""
         safe = name if taken else re.sub(r"[./]", "_", name).strip("_") or "layer"
+        if not taken and _OPERATION.fullmatch(safe):
+            safe += "_"
         while safe in self._layers:
             safe += "_"
         self._layers.add(safe)
