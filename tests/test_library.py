@@ -444,3 +444,11 @@ for name in ("1.wav", "30.wav"):
     )
     assert (sides, minute, long_sides, half) == (2, 1, 2, 30)
     assert after - before < 100  # MB
+
+
+def test_queries_too_short_to_trust_say_so(tmp_path: Path) -> None:
+    write_wav(tmp_path / "a.wav", say("harbour lantern"))
+    with tone_library(tmp_path / "library") as library:
+        library.add([tmp_path / "a.wav"])
+        assert library.search("cat").note.startswith("A query of 3 sounds is heard inside many")
+        assert library.search("harbour").note == ""

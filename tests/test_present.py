@@ -255,3 +255,9 @@ def test_clip_names_are_harmless(title: str) -> None:
     assert not name.startswith((".", "-"))
     assert len(name.encode()) < 400
     name.encode()
+
+
+def test_a_note_is_shown_to_people_and_programs() -> None:
+    short = SearchResult("cat", (MENTION,), 1.5, 0.01, note="A query of 3 sounds.")
+    assert json.loads(result_line(short))["note"] == "A query of 3 sounds."
+    assert "note" not in json.loads(result_line(RESULT))

@@ -88,6 +88,8 @@ def result_line(result: SearchResult, error: str | None = None) -> str:
         "searched_hours": round(result.searched_hours, 4),
         "seconds": round(result.seconds, 4),
     }
+    if result.note:
+        fields["note"] = result.note
     if error is not None:
         fields["error"] = error
     return _json(fields)
@@ -169,11 +171,8 @@ def print_result(terminal: Console, result: SearchResult, look: Look) -> None:
     for number, mention in enumerate(shown, start=look.offset + 1):
         line = f"{number:>3}  {_clip_command(mention, look.options)}"
         terminal.print(Text(line), soft_wrap=True)
-    if sum(character.isalnum() for character in result.query) <= 4:
-        terminal.print(
-            Text("A query this short sounds like parts of many words: a longer phrase is safer."),
-            style="dim",
-        )
+    if result.note:
+        terminal.print(Text(result.note), style="dim")
 
 
 def _nothing(result: SearchResult, look: Look, searched: str) -> str:

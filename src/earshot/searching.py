@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from earshot.errors import QueryError, UsageError
@@ -43,6 +43,10 @@ Tracks: TypeAlias = frozenset[int]
 
 LEAST_CONFIDENCE = 0.05
 """Phrases less likely than this are not counted as said, neither for a query nor against it."""
+
+
+SURE_UNITS = 5
+"""Shorter queries are met inside other words every few hours, at chance alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,19 @@ def search(batch: Sequence[Asked], field: Field, view: View) -> Iterator[SearchR
             if one.recording in rows and one.confidence >= view.min_confidence
         ]  # fmt: skip
         hours = _hours(frozenset[int]().union(*scope.values()), field, tracks)
-        yield _page(SearchResult(asked.query, (), hours, seconds), there, sure, rows, view)
+        result = SearchResult(asked.query, (), hours, seconds, note=_note(asked))
+        yield _page(result, there, sure, rows, view)
+
+
+def _note(asked: Asked) -> str:
+    """A warning where every wording is so short that other words hold the same sounds."""
+    longest = max((len(ways[0].units) for ways in asked.sounds.values()), default=SURE_UNITS)
+    if longest >= SURE_UNITS:
+        return ""
+    return (
+        f"A query of {longest} sounds is heard inside many other words: trust these mentions "
+        "little, or give a longer phrase."
+    )
 
 
 _Heard: TypeAlias = Mapping[tuple[str, Tracks], Mapping[str, Sequence[Heard]]]
@@ -237,9 +253,7 @@ def _page(
             flat.sort(key=lambda one: (*dated(one.recording), *placed(one)))
         mentions = [_mention(one, rows[one.recording]) for one in flat[inside]]
         total = len(flat)
-    return SearchResult(
-        empty.query, tuple(mentions), empty.searched_hours, empty.seconds, total, tuple(groups)
-    )
+    return replace(empty, mentions=tuple(mentions), total=total, groups=tuple(groups))
 
 
 def _mention(one: Answer, row: Recording) -> Mention:

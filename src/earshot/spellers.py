@@ -98,6 +98,8 @@ def _reading(said: Any, units: Sequence[str], folder: Path) -> Reading:
     if not isinstance(said, dict) or said.get("reading") not in ("english", "plain"):
         raise ValueError(f"speller is {said!r}, expected a reading, 'english' or 'plain'")
     joined = said.get("joined") or {}
+    if not isinstance(joined, dict):
+        raise ValueError(f"joined is {joined!r}, expected an object")
     reading = Reading(
         said["reading"] == "english",
         {str(phones): str(unit) for phones, unit in joined.items()},

@@ -105,7 +105,7 @@ class SearchResult:
 
     `mentions` are those of the page that was asked for, in the order that was asked for; `groups`
     are the same by recording, if that was asked for. `total` counts what all pages hold: mentions,
-    or groups.
+    or groups. `note` is a sentence about the query that its reader should know, or empty.
     """
 
     query: str
@@ -114,3 +114,4 @@ class SearchResult:
     seconds: float
     total: int = 0
     groups: tuple[Group, ...] = ()
+    note: str = ""
