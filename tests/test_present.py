@@ -231,11 +231,6 @@ def test_what_is_known_of_a_recording_is_shown() -> None:
     assert json.loads(recording_line(known))["meta"] == {"who": "\x1bAnn"}
 
 
-def test_short_queries_get_a_warning() -> None:
-    assert "longer phrase is safer" in shown(replace(RESULT, query="cat"))
-    assert "longer phrase is safer" not in shown(RESULT)
-
-
 def test_recordings_are_shown() -> None:
     raw = io.StringIO()
     console = Console(file=raw, width=500)
@@ -261,3 +256,4 @@ def test_a_note_is_shown_to_people_and_programs() -> None:
     short = SearchResult("cat", (MENTION,), 1.5, 0.01, note="A query of 3 sounds.")
     assert json.loads(result_line(short))["note"] == "A query of 3 sounds."
     assert "note" not in json.loads(result_line(RESULT))
+    assert "A query of 3 sounds." in shown(short)
