@@ -39,7 +39,7 @@ LAYERS = {
         "errors", "types",
         "media", "features", "network",
         "query", "about", "numerals", "spoken", "lexicon", "letters", "units", "spellers",
-        "phone_names", "ctc_models",
+        "phone_names", "ctc_models", "example",
         "index", "search", "installed",
         "catalog", "outcome", "adding", "searching", "library",
         "present", "asking", "options", "progress", "network_cli", "cli",

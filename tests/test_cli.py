@@ -168,6 +168,8 @@ def test_answers_come_in_pages_groups_and_columns(run: Run, talk: Path, tmp_path
     )
     assert [row["title"] for row in rows] == ["talk", "other", "other"]
     assert rows[0]["units"] == "L AE N T ER N"
+    like = run("search", "--like", f"talk@{said_at(TEXT, 'lantern'):.2f}-2.6", "--json").out
+    assert {one["title"] for one in json.loads(like)["mentions"]} == {"talk", "other"}
     near = run("search", "harbour NEAR/9 (lantern | invoice)", "--title", "talk")
     assert "harbour ... invoice" in near.out
 
@@ -179,6 +181,8 @@ def test_answers_come_in_pages_groups_and_columns(run: Run, talk: Path, tmp_path
         (("search", "(lantern"), "at character 1: >>>(lantern"),
         (("search", "lantern", "--after", "soon"), "'soon' is no date"),
         (("search", "lantern", "--meta", "who"), "write NAME=VALUE"),
+        (("search", "lantern", "--like", "talk.wav"), "or --like"),
+        (("search", "--like", "talk@50-51"), "does not lie in the recording"),
         (("search", "lantern", "--page", "2", "--offset", "3"), "at once"),
         (("search", "lantern", "--csv", "--json"), "at once"),
         (("list", "--longer", "soon"), "is no length"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +13,10 @@ from fakes import said_at, say, tone_library, write_wav
 
 import earshot.search
 from earshot.about import about
-from earshot.errors import QueryError, UsageError
+from earshot.errors import MediaError, QueryError, UsageError
 from earshot.library import Library
 from earshot.query import answers, read
-from earshot.types import Heard, Recording, SearchResult
+from earshot.types import Heard, Recording, SearchResult, Span
 
 SAID = {
     "alpha": "harbour invoice lantern",
@@ -191,6 +193,42 @@ def test_a_part_that_cannot_be_searched_for_is_pointed_at(library: Library) -> N
         library.search("harbour", where="lantern")
 
 
+def test_what_sounds_like_a_clip_is_found(library: Library, tmp_path: Path) -> None:
+    clip = write_wav(tmp_path / "clip.wav", say("lantern"))
+    result = library.search_like(clip, None, None, 0.1)
+    assert titles(result) == titles(sure(library, "lantern"))
+    assert result.query == f"like {clip}"
+    assert result.mentions[0].heard[0].units == ("L", "AE", "N", "T", "ER", "N")
+
+
+def test_more_like_this_mention(library: Library) -> None:
+    first = sure(library, "lantern", where="title:alpha").mentions[0]
+    found = library.search_like(first, None, None, 0.1)
+    assert titles(found) == {"alpha", "gamma", "call"}
+    assert titles(library.search_like(first, where="title:gamma", min_confidence=0.1)) == {"gamma"}
+    # Of a call's two sides the one that is spoken on is meant.
+    said = said_at("harbour lantern", "lantern")
+    span = Span(said, said + 0.7)
+    assert titles(library.search_like("call", span, None, 0.1)) == {"alpha", "gamma", "call"}
+
+
+def test_examples_without_speech_or_of_too_much_are_refused(
+    library: Library, tmp_path: Path
+) -> None:
+    silence = write_wav(tmp_path / "silence.wav", np.zeros(16_000, np.float32))
+    with pytest.raises(QueryError, match="no speech was heard"):
+        library.search_like(silence)
+    long = write_wav(tmp_path / "long.wav", np.zeros(16_000 * 20, np.float32))
+    with pytest.raises(QueryError, match="15 seconds long at most"):
+        library.search_like(long)
+    with pytest.raises(QueryError, match="phones long, and at most 60"):
+        library.search_like(write_wav(tmp_path / "much.wav", say("contract " * 9)))
+    with pytest.raises(UsageError, match="does not lie in the recording"):
+        library.search_like("alpha", Span(50, 51))
+    with pytest.raises(MediaError):
+        library.search_like(tmp_path / "none.wav")
+
+
 def heard(phrase: str, start: float, confidence: float, channel: int = 0) -> Heard:
     return Heard(phrase, ("AA",), channel, start, start + 1.0, confidence)
 
@@ -247,3 +285,34 @@ def test_a_mention_of_and_counts_the_other_side_only() -> None:
 def test_each_is_near_one_other_only() -> None:
     shown, _ = probabilities("a NEAR/60 b", a=A, b=B)
     assert shown == pytest.approx([0.8 * 0.9, 0.5 * 0.5])
+
+
+def test_searches_while_recordings_come_and_go(tmp_path: Path) -> None:
+    """Many at once through libraries of their own and one that is shared: whole answers, always."""
+    write_wav(tmp_path / "stays.wav", say("harbour lantern"))
+    write_wav(tmp_path / "goes.wav", say("lantern harbour"))
+    folder = tmp_path / "library"
+    query = "harbour NEAR/5 lantern"
+    with tone_library(folder) as writer:
+        writer.add([tmp_path / "stays.wav"])
+        shared = tone_library(folder)
+        expected = {m.title: m.start for m in shared.search(query, None, 0.1).mentions}
+        writer.add([tmp_path / "goes.wav"])
+        expected |= {m.title: m.start for m in shared.search(query, None, 0.1).mentions}
+        assert expected.keys() == {"stays", "goes"}
+
+        def look(number: int) -> set[str]:
+            library = shared if number % 2 else tone_library(folder)
+            where = "tag:none OR longer:0" if number % 3 else ""
+            found = library.search(query, None, 0.1, where=where).mentions
+            assert all(m.start == expected[m.title] and len(m.heard) == 2 for m in found)
+            assert len(found) == len({m.title for m in found})
+            return {m.title for m in found}
+
+        with ThreadPoolExecutor(64) as pool:
+            searches = [pool.submit(look, number) for number in range(64)]
+            for _ in range(3):
+                writer.remove("goes")
+                writer.add([tmp_path / "goes.wav"])
+            for search in searches:
+                assert "stays" in search.result() <= {"stays", "goes"}

@@ -11,9 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from earshot.errors import UsageError
+from earshot.present import parse_time
 from earshot.query import FILTERS, Filter
+from earshot.types import Span
 
 _NAMED = re.compile(rf"((?:{'|'.join(FILTERS)})(?:\.[^\s:]+)?):(\S.*\s.*)", re.DOTALL)
+
+_SPAN = re.compile(r"(.+)@([\d:.]+)-([\d:.]+)", re.DOTALL)
 
 
 def joined(words: Sequence[str]) -> str:
@@ -54,6 +58,14 @@ def pairs(given: Sequence[str] | None) -> dict[str, str]:
             raise UsageError(f"the metadata '{name}' is given twice")
         found[name] = value
     return found
+
+
+def example(text: str) -> tuple[str, Span | None]:
+    """An example to search by: an audio file, or a recording and a span of it (`ID@12.3-13.1`)."""
+    match = _SPAN.fullmatch(text)
+    if match is None or Path(text).exists():
+        return text, None
+    return match[1], Span(parse_time(match[2]), parse_time(match[3]))
 
 
 def read_queries(path: Path | None) -> Iterator[str]:

@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,7 +21,7 @@ import typer
 from typer.core import TyperGroup
 
 from earshot.about import NOTHING, about
-from earshot.asking import filters, joined, pairs, read_queries
+from earshot.asking import example, filters, joined, pairs, read_queries
 from earshot.errors import EarshotError, QueryError, UsageError
 from earshot.library import MIN_CONFIDENCE, TOP, Library
 from earshot.network_cli import network_app
@@ -35,6 +35,7 @@ from earshot.options import (
     Date,
     Json,
     LibraryFolder,
+    Like,
     Longer,
     Metas,
     MinConfidence,
@@ -225,6 +226,7 @@ def search(
     order: OrderBy = "confidence",
     min_confidence: MinConfidence = MIN_CONFIDENCE,
     queries: QueryFile = None,
+    like: Like = None,
     tag: Tags = None,
     title: Title = None,
     date: Date = None,
@@ -239,11 +241,9 @@ def search(
     as_csv: Csv = False,
 ) -> None:
     """Find where something was said, most likely mentions first."""
-    if (query is None) == (queries is None):
-        raise UsageError("give a query, or a file of queries with --queries")
     _not_both(as_json and as_csv, "--json and --csv")
     _not_both(page > 1 and offset, "--page and --offset")
-    lines = [joined(query)] if query is not None else list(read_queries(queries))
+    lines = _lines(query, queries, like)
     where = filters(
         tag=tag, title=title, date=date, after=after, before=before, longer=longer, shorter=shorter,
         channel=channel, meta=pairs(meta),
@@ -261,15 +261,12 @@ def search(
     with _opened(folder, network) as opened:
         if queries is not None:  # a bad line is reported in its place, the others are searched for
             refused = _refused(opened, lines)
-        results = opened.search_many(
-            (line for line in lines if line not in refused),
-            top,
-            min_confidence,
-            offset=offset,
-            order=order,
-            by_recording=by_recording,
-            where=where,
-        )
+        view: dict[str, Any] = {"top": top, "min_confidence": min_confidence, "offset": offset}
+        view |= {"order": order, "by_recording": by_recording, "where": where}
+        if like is not None:
+            results = iter([opened.search_like(*example(like), **view)])
+        else:
+            results = opened.search_many((one for one in lines if one not in refused), **view)
         _print_results(lines, results, refused, look)
     for reason in refused.values():
         raise typer.Exit(reason.exit_status)
@@ -389,6 +386,15 @@ def check(context: typer.Context, library: LibraryFolder = None) -> None:
     if problems:
         raise typer.Exit(1)
     _say("everything is as it was written")
+
+
+def _lines(query: Sequence[str] | None, queries: Path | None, like: str | None) -> list[str]:
+    """What is searched for: a query, the queries of a file, or an example."""
+    if [query, queries, like].count(None) != 2:
+        raise UsageError("give a query, or a file of queries with --queries, or --like")
+    if query is not None:
+        return [joined(query)]
+    return list(read_queries(queries)) if queries is not None else [str(like)]
 
 
 def _print_results(

@@ -15,18 +15,23 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+import numpy.typing as npt
 from platformdirs import user_data_path
 
 from earshot import searching
 from earshot.about import NOTHING, About
 from earshot.catalog import Catalog, pick
-from earshot.errors import LibraryError, MediaError, UsageError
+from earshot.errors import LibraryError, MediaError, QueryError, UsageError
+from earshot.example import LONGEST_SECONDS
+from earshot.example import pronunciations as exampled
 from earshot.index import (
     SEGMENTS,
     DamagedSegment,
     NetworkEntry,
     Snapshot,
     index_writer,
+    log_posteriors,
     open_snapshot,
     read_manifest,
     require_network,
@@ -37,7 +42,7 @@ from earshot.installed import by_fingerprint, find
 from earshot.network import SHIPPED, Network
 from earshot.outcome import AddReport, Outcome, ProgressCallback
 from earshot.query import holds, read_filters
-from earshot.searching import LEAST_CONFIDENCE, Field, Order, View, understood
+from earshot.searching import LEAST_CONFIDENCE, Field, Order, View, exemplified, understood
 from earshot.types import Mention, Recording, SearchResult, Span
 
 if TYPE_CHECKING:
@@ -209,6 +214,36 @@ class Library:
         view = View(top, min_confidence, offset, order, by_recording)
         return self._search_each(queries, view, where)
 
+    def search_like(
+        self,
+        example: str | os.PathLike[str] | Mention | Recording,
+        span: Span | None = None,
+        top: int | None = TOP,
+        min_confidence: float = MIN_CONFIDENCE,
+        *,
+        offset: int = 0,
+        order: Order = "confidence",
+        by_recording: bool = False,
+        where: str = "",
+    ) -> SearchResult:
+        """Find what sounds like an example: an audio file, a mention, or a span of a recording.
+
+        With `span`, `example` is a recording or names one. The rest is as in `search`; the
+        example's own place is among what is found. Raises QueryError for an example without
+        speech or of more than a long phrase, MediaError for a file that cannot be listened to.
+        """
+        view = View(top, min_confidence, offset, order, by_recording)
+        snapshot = self._present()
+        if isinstance(example, Recording) or span is not None or isinstance(example, Mention):
+            label, heard = self._said(example, span, snapshot)
+        else:
+            label, heard = f"like {os.fspath(example)}", self._heard(Path(example))
+        network = snapshot.manifest.network
+        ways = exampled(heard, network.units, network.blank)
+        asked = exemplified(label, ways, where)
+        field = Field(snapshot, self._calibrated(), self._rows)
+        return next(searching.search([asked], field, view))
+
     def require_query(self, query: str) -> None:
         """Raises QueryError for a query that cannot be searched for; searches nothing."""
         understood(query, self.pronunciations)
@@ -323,6 +358,48 @@ class Library:
             asked = [understood(query, self.pronunciations, where) for query in batch]
             field = Field(snapshot, self._calibrated(), self._rows)
             yield from searching.search(asked, field, view)
+
+    def _said(
+        self,
+        example: str | os.PathLike[str] | Mention | Recording,
+        span: Span | None,
+        snapshot: Snapshot,
+    ) -> tuple[str, npt.NDArray[np.float32]]:
+        """What a span of a recording is called, and its activations; of several channels those
+        of the one that is spoken on."""
+        channel = example.channel if isinstance(example, Mention) and span is None else None
+        if isinstance(example, Mention):
+            span = span or example.span
+            example = example.recording
+        recording = example if isinstance(example, Recording) else self.show(os.fspath(example))
+        span = span or Span(0.0, recording.duration)
+        _require_inside(span, recording)
+        frame = snapshot.manifest.network.frame_seconds
+        first, last = int(span.start / frame), max(round(span.end / frame), 1)
+        if span.duration > LONGEST_SECONDS:
+            raise QueryError(f"an example is {LONGEST_SECONDS:g} seconds long at most")
+        pieces = [
+            costs[first:last]
+            for entry, costs in zip(snapshot.tracks, snapshot.costs, strict=True)
+            if entry.recording == recording.id and channel in (None, entry.channel)
+        ]
+        if not pieces:
+            raise UsageError(f"the recording '{recording.title}' has just been removed")
+        blank = snapshot.manifest.network.blank
+        spoken = max(pieces, key=lambda piece: int((piece[:, blank] > 0).sum()))
+        return f"like {recording.title}@{span.start:.2f}-{span.end:.2f}", log_posteriors(spoken)
+
+    def _heard(self, path: Path) -> npt.NDArray[np.float32]:
+        """The activations of an audio file that is an example."""
+        from earshot import media  # loads FFmpeg
+
+        network = self._listener()
+        if (media.probe(path).duration or 0.0) > LONGEST_SECONDS:
+            raise QueryError(f"{path}: an example is {LONGEST_SECONDS:g} seconds long at most")
+        blocks = media.blocks(path, channels="mix", sample_rate=network.sample_rate)
+        mono = (block[0] for block in islice(blocks, 1))  # a block is 30 seconds
+        pieces = list(network.listen(mono))
+        return np.concatenate(pieces) if pieces else np.zeros((0, len(network.units)), np.float32)
 
     def _present(self) -> Snapshot:
         """The index as it is now; mapped anew only when it has changed."""

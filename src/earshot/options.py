@@ -74,6 +74,12 @@ QueryFile = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Search for every line of a file ('-': standard input)."),
 ]
+Like = Annotated[
+    str | None,
+    typer.Option(
+        metavar="EXAMPLE", help="Search for what sounds like an audio file, or like ID@12.3-13.1."
+    ),
+]
 Csv = Annotated[bool, typer.Option("--csv", help="Print lines of comma-separated values.")]
 Date = Annotated[
     str | None, typer.Option(metavar="DATE", help="Of this day, month or year: 2020-05-17, 2020.")

@@ -110,6 +110,12 @@ def understood(query: str, spell: Spell, where: str = "") -> Asked:
     return Asked(query, all_of(read_filters(where), tree), sounds)
 
 
+def exemplified(label: str, ways: Sequence[Pronunciation], where: str = "") -> Asked:
+    """A query by example: `ways` are what it may be, `label` what it is called in the answer."""
+    tree = all_of(read_filters(where), Phrase((label,)))
+    return Asked(label, tree, {label: ways})
+
+
 def search(batch: Sequence[Asked], field: Field, view: View) -> Iterator[SearchResult]:
     """Answer queries in one pass over the tracks; one result each, in order."""
     from earshot.search import Track  # numba: nothing but a search needs it
