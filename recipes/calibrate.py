@@ -43,7 +43,7 @@ from scipy.optimize import minimize
 from earshot.errors import EarshotError, QueryError
 from earshot.index import open_snapshot
 from earshot.search import Calibration, Candidate, Pronunciation, Track, candidates
-from earshot.search.align import STEPS_PER_NAT, plan, readable, scan, trace, unpack
+from earshot.search.align import STEPS_PER_NAT, plan, scan, trace, unpack
 from earshot.search.confidence import FEATURES
 
 Floats = npt.NDArray[np.float64]
@@ -146,15 +146,15 @@ def calibrate(options: argparse.Namespace) -> None:
     network = snapshot.manifest.network
     ear = Ear(tuple(network.units), network.blank, network.frame_seconds)
     tracks = [
-        Track(entry.recording, entry.channel, costs)
-        for entry, costs in zip(snapshot.tracks, snapshot.costs, strict=True)
+        Track(entry.recording, entry.channel, heard)
+        for entry, heard in zip(snapshot.tracks, snapshot.heard, strict=True)
     ]
     said = read_references(options.references, names_of(options.library, tracks))
     background = count_background(tracks, options.background_minutes * 60 / ear.frame_seconds)
     if background >= len(tracks):
         raise ValueError("the recordings are all background: add more, or take fewer minutes")
     rest = [replace(one, track=one.track - background) for one in said if one.track >= background]
-    start = Calibration(background=tuple(readable(one.costs) for one in tracks[:background]))
+    start = Calibration(background=tuple(one.heard.costs() for one in tracks[:background]))
     tracks = tracks[background:]
     if options.confusions:
         confusion = learn_confusion(tracks, rest, speller, start, ear)
@@ -207,7 +207,7 @@ def count_background(tracks: Sequence[Track], frames: float) -> int:
     for count, track in enumerate(tracks):
         if total >= frames:
             return count
-        total += len(track.costs)
+        total += track.heard.frames
     return len(tracks)
 
 
@@ -274,7 +274,7 @@ def learn_confusion(
                 spelled[one.text] = ()
         first = max(int((one.start - 0.2) / ear.frame_seconds), 0)
         last = int((one.end + 0.2) / ear.frame_seconds) + 1
-        costs = readable(tracks[one.track].costs[first:last])
+        costs = tracks[one.track].heard.costs(first, last)
         add_heard(costs, spelled[one.text], calibration, ear, heard)
     given = heard / heard.sum(axis=1, keepdims=True)
     anywhere = heard.sum(axis=0) / heard.sum()
@@ -353,7 +353,7 @@ def search(
         leads=np.array([_lead(one, match, ear) for one, _, match in rows]),
         tails=np.array([_tail(one, match, ear) for one, _, match in rows]),
         said=np.array([len(spoken) for spoken in true], np.int64),
-        seconds=sum(len(track.costs) for track in tracks) * ear.frame_seconds,
+        seconds=sum(track.heard.frames for track in tracks) * ear.frame_seconds,
     )
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from earshot.lanes import laid
+from earshot.search import Track
 from earshot.units import PHONES
 
 UNITS = (*PHONES, "<blank>")
@@ -131,6 +133,11 @@ def quantised(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
     """Costs in 1/16 nat of scores (frames, units), as the index keeps them."""
     gaps = scores.max(axis=1, keepdims=True) - scores
     return np.minimum(np.rint(gaps * 16), 255).astype(np.uint8)
+
+
+def track(name: str, costs: npt.NDArray[np.uint8]) -> Track:
+    """A track of these costs (frames, 40), in lanes of its own."""
+    return Track(name, 0, laid([costs])[0])
 
 
 def sounds(phones: Sequence[int], words: Sequence[int] = (0,)) -> Sounds:

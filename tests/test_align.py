@@ -12,20 +12,19 @@ from hypothesis import strategies as st
 from synthetic_ear import SyntheticEar
 
 from earshot.errors import QueryError
+from earshot.lanes import Costs
 from earshot.search.align import (
-    LANES,
     NOTHING,
-    Costs,
+    Confusion,
     Plan,
     Tolerance,
-    compiled,
     plan,
     readable,
     scan,
-    soften,
     trace,
     unpack,
 )
+from earshot.search.compiled import compiled
 
 BLANK = 4
 FAR = (10**9, 0)
@@ -108,20 +107,6 @@ def test_the_kernel_does_what_the_recurrence_says(
     search: tuple[Costs, list[int], tuple[int, ...], Tolerance],
 ) -> None:
     assert_as_plain(*search)
-
-
-@pytest.mark.parametrize("sections", [lanes for _, lanes in LANES])
-def test_sections_side_by_side_give_what_one_run_gives(sections: int) -> None:
-    generator = np.random.default_rng(sections)
-    # Cheap prices, so that alignments live long and reach over the edges of sections.
-    prices = Tolerance(clip=6, gap_clip=6, stay=1, gap=1, pause=1, deletion=4, limit=3)
-    least = next(longer for longer, lanes in LANES if lanes == sections)
-    for count in (1, 2, 3):
-        phones = generator.integers(0, 4, count).tolist()
-        warm_up = plan(phones, (0,), blank=BLANK, tolerance=prices).warm_up
-        frames = max(least * warm_up, 20) + 7
-        costs = readable(np.minimum(generator.gamma(1.0, 4.0, (frames, 5)), 255))
-        assert_as_plain(costs, phones, (0,), prices)
 
 
 @settings(max_examples=40, deadline=None)
@@ -212,7 +197,8 @@ def test_confusions_make_units_as_cheap_as_what_they_are_taken_for(seed: int, fr
     costs = readable(generator.integers(0, 256, (frames, 5)))
     confusion = generator.integers(0, 256, (5, 5)).astype(np.uint8)
     np.fill_diagonal(confusion, 0)
-    softened = soften(costs, confusion, [2, 0, 2], BLANK)
+    ready = plan([2, 0, 2], (0,), blank=BLANK, tolerance=Tolerance())
+    softened = Confusion(confusion, BLANK).soften(costs, ready)
     expected: npt.NDArray[np.int64] = costs.astype(np.int64)
     for said in (0, 2):
         allowed = [v for v in range(4) if v == said or confusion[said, v] < 255]

@@ -40,7 +40,7 @@ LAYERS = {
         "media", "features", "network",
         "query", "about", "numerals", "spoken", "lexicon", "letters", "units", "spellers",
         "phone_names", "ctc_models", "example",
-        "index", "search", "installed",
+        "lanes", "index", "search", "installed",
         "catalog", "outcome", "adding", "searching", "library",
         "present", "asking", "options", "progress", "network_cli", "cli",
     ],
@@ -61,7 +61,10 @@ LAYERS = {
 # All that one package may know of the other.
 ALLOWED_OF_KUR = {"kur.features", "kur.errors"}
 # These work on plain arrays: beside each other's files they know these modules only.
-PLAIN = {"index": {"earshot.errors"}, "search": {"earshot.errors", "earshot.types"}}
+PLAIN = {
+    "index": {"earshot.errors", "earshot.lanes"},
+    "search": {"earshot.errors", "earshot.types", "earshot.lanes"},
+}
 # Where words are printed. `kur.hooks` is the line of progress.
 PRINTING = {
     "earshot.cli", "earshot.network_cli", "earshot.present",

@@ -12,6 +12,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from synthetic_ear import BLANK, FRAME_SECONDS, UNITS, Sounds, SyntheticEar, sounds
+from synthetic_ear import track as laid_track
 
 from earshot.search import Calibration, Track
 from earshot.search.align import readable
@@ -54,7 +55,7 @@ def speech() -> tuple[Words, list[Track], list[object]]:
     tracks, said = [], []
     for track in range(4):
         spoken = ear.speak(lexicon, ear.rng.integers(0, 150, 300).tolist())
-        tracks.append(Track(f"track {track}", 0, spoken.costs))
+        tracks.append(laid_track(f"track {track}", spoken.costs))
         for word, (start, end) in zip(spoken.words, spoken.spans, strict=True):
             times = start * FRAME_SECONDS, end * FRAME_SECONDS
             said.append(recipe.Said(track, *times, f"word{word:03d}"))
@@ -66,7 +67,7 @@ def test_learning_gives_confidences_that_mean_what_they_say(
 ) -> None:
     words, tracks, said = speech
     start = Calibration(background=(readable(SyntheticEar(32).babble(10_000)),))
-    queries = recipe.choose_queries(said, 60)
+    queries = recipe.choose_queries(said, 150)
     trial = recipe.search(queries, tracks, said, words, start, EAR)
     assert trial.hits.sum() > 0.9 * trial.said.sum()
     held_out = recipe.cross_validated(trial, start, 10.0)

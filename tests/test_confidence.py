@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from synthetic_ear import BLANK, FRAME_SECONDS, SyntheticEar, sounds
 
 from earshot.errors import NetworkError
+from earshot.lanes import laid
 from earshot.search import Calibration
-from earshot.search.align import Tolerance, Trace, plan, readable, scan, trace, unpack
+from earshot.search.align import Tolerance, plan, readable, scan, unpack
 from earshot.search.confidence import FEATURES, describe, log_alarms
-from earshot.search.sweep import sweep
+from earshot.search.sweep import Sweep
 
 NAMES = [feature.name for feature in FEATURES]
 
@@ -29,14 +30,15 @@ def shown(
     """Features of the cheapest alignment with activations certain of `heard`, by name."""
     costs = np.full((len(heard), 40), 255, np.uint8)
     costs[np.arange(len(heard)), heard] = 0
-    track = readable(costs)
+    (track,) = laid([costs])
     ready = plan(phones, words, blank=BLANK, tolerance=Tolerance(limit=1000))
-    prices, ages = unpack(scan(track, ready))
+    prices, ages = unpack(scan(readable(track.costs()), ready))
     end = int(np.argmin(prices))
     spelled = replace(sounds(phones, words), log_probability=-1.5)
-    path = trace(track, ready, end - int(ages[end]) + 1, end)
-    values = describe(path, track, ready, spelled, alarms=2.5, frame_seconds=FRAME_SECONDS)
-    return dict(zip(NAMES, values, strict=True))
+    rows = np.array([[0, end - int(ages[end]) + 1, end]])
+    alarms = np.array([2.5])
+    (values,) = describe([track], rows, ready, spelled, alarms=alarms, frame_seconds=FRAME_SECONDS)
+    return dict(zip(NAMES, values.tolist(), strict=True))
 
 
 def test_a_word_heard_exactly() -> None:
@@ -47,7 +49,7 @@ def test_a_word_heard_exactly() -> None:
     assert features["length"] == pytest.approx(np.log(3))
     assert features["pace"] == pytest.approx(np.log(0.04 / 0.08))
     assert features["pace_squared"] == pytest.approx(features["pace"] ** 2)
-    assert features["doubt"] == pytest.approx(0.0, abs=1e-4)
+    assert features["doubt"] == pytest.approx(0.0, abs=0.01)
     assert (features["log_probability"], features["spelled"]) == (-1.5, 0.0)
 
 
@@ -71,24 +73,43 @@ def test_a_pause_between_words_counts_as_pause_not_as_pace() -> None:
 
 
 def test_a_pause_is_measured_past_units_left_out() -> None:
-    path = Trace(
-        np.array([0, -1, 6, 7]),
-        np.array([1, -1, 6, 8]),
-        np.zeros(4, np.int64),
-        np.zeros(4, np.int64),
-    )
-    ready = plan([0, 1, 2, 3], (0, 1, 3), blank=BLANK, tolerance=Tolerance())
-    track = readable(np.zeros((9, 40)))
-    values = describe(path, track, ready, sounds((0, 1, 2, 3)), alarms=0, frame_seconds=0.04)
-    features = dict(zip(NAMES, values, strict=True))
+    said = [1, 1, *[BLANK] * 4, 3, 4]
+    features = shown(said, (1, 2, 3, 4), (0, 1, 3))
+    assert features["deleted"] == 0.25
     assert features["pause"] == pytest.approx(4 * 0.04)
-    assert features["doubt"] == pytest.approx(np.log(40)), "all units equally likely"
+
+
+def test_doubt_is_how_many_units_were_equally_likely() -> None:
+    (track,) = laid([np.zeros((3, 40), np.uint8)])
+    ready = plan([0, 1, 2], (0,), blank=BLANK, tolerance=Tolerance())
+    (values,) = describe(
+        [track], np.array([[0, 0, 2]]), ready, sounds((0, 1, 2)),
+        alarms=np.zeros(1), frame_seconds=0.04,
+    )  # fmt: skip
+    assert values[NAMES.index("doubt")] == pytest.approx(np.log(40))
+
+
+@given(st.lists(st.floats(-3, 3), min_size=len(NAMES), max_size=len(NAMES)), st.integers(0, 99))
+def test_nothing_is_worth_more_than_the_bound(weights: list[float], seed: int) -> None:
+    dice = np.random.default_rng(seed)
+    known = Calibration(weights=dict(zip(NAMES, weights, strict=True)), curve=())
+    shown = dice.gamma(1.0, 2.0, (20, len(NAMES)))
+    column = NAMES.index
+    for name in ("clean", "deleted", "spelled"):
+        shown[:, column(name)] = dice.random(20)
+    shown[:, column("alarms")] += 1.5
+    shown[:, column("length")] = np.log(7)
+    shown[:, column("log_probability")] = -1.0
+    shown[:, column("pace")] = dice.normal(0, 1, 20)
+    shown[:, column("pace_squared")] = shown[:, column("pace")] ** 2
+    sound = replace(sounds((1, 2, 3, 4, 5, 6, 7)), log_probability=-1.0)
+    assert known.confidence(shown).max() <= known.most_confident(sound, 1.5) + 1e-12
 
 
 @given(st.lists(st.integers(0, 50), min_size=2, max_size=200), st.integers(1, 20))
 def test_false_alarms_grow_with_the_cost(counts: list[int], units: int) -> None:
     histogram = np.array(counts, np.int64)
-    alarms = log_alarms(histogram, np.arange(len(counts) - 1), units)
+    alarms = log_alarms(histogram, np.arange(len(counts) - 1), units, 1.0)
     assert np.isfinite(alarms).all()
     assert (np.diff(alarms) >= 0).all()
 
@@ -99,13 +120,14 @@ def test_expected_false_alarms_are_those_that_come() -> None:
     wide = Tolerance(limit=70)
     plans = [plan(word, (0,), blank=BLANK, tolerance=wide) for word in words]
     first, second = (
-        sweep([readable(ear.babble(25_000))], plans, frame_seconds=FRAME_SECONDS) for _ in range(2)
+        Sweep(laid([ear.babble(25_000)]), plans, frame_seconds=FRAME_SECONDS) for _ in range(2)
     )
+    places = second.rows([one.limit for one in plans])
     hours = 25_000 * FRAME_SECONDS / 3600
     for expected in (20.0, 60.0, 200.0):
         came = 0
-        for known, new, word in zip(first, second, words, strict=True):
-            alarms = log_alarms(known.histogram, new.rows[:, 3], len(word))
+        for known, rows, word in zip(first.histograms, places, words, strict=True):
+            alarms = log_alarms(known, rows[:, 3], len(word), 1.0)
             came += int((alarms <= np.log(expected)).sum())
         assert expected / 3 < came / hours / len(words) < expected * 1.5
 
@@ -116,12 +138,13 @@ def test_a_few_true_mentions_do_not_hide_how_rare_a_cost_is() -> None:
     said = histogram.copy()
     said[:20] += 1
     costs = np.array([0, 50, 150])
-    assert log_alarms(said, costs, 9) == pytest.approx(log_alarms(histogram, costs, 9), abs=0.5)
+    expected = log_alarms(histogram, costs, 9, 1.0)
+    assert log_alarms(said, costs, 9, 1.0) == pytest.approx(expected, abs=0.5)
 
 
 def test_longer_queries_have_fewer_false_alarms_at_no_cost() -> None:
     histogram = np.zeros(50, np.int64)
-    rates = [log_alarms(histogram, np.array([0]), units)[0] for units in range(1, 8)]
+    rates = [log_alarms(histogram, np.array([0]), units, 1.0)[0] for units in range(1, 8)]
     assert rates == sorted(rates, reverse=True)
 
 

@@ -50,8 +50,8 @@ def contents(folder: Path) -> Contents:
         titles = {recording.id: recording.title for recording in library.list()}
     found: Contents = {}
     snapshot = open_snapshot(folder)
-    for track, costs in zip(snapshot.tracks, snapshot.costs, strict=True):
-        found.setdefault(titles[track.recording], []).append(costs.tobytes())
+    for track, heard in zip(snapshot.tracks, snapshot.heard, strict=True):
+        found.setdefault(titles[track.recording], []).append(heard.costs().tobytes())
     return found
 
 

@@ -25,7 +25,9 @@ from earshot.index.segment import SegmentEntry, TrackEntry
 
 NETWORK = NetworkEntry("ab" * 32, ("AA", "B", "<blank>"), 2, 0.04)
 IDS = st.text("0123456789abcdef", min_size=12, max_size=12)
-TRACKS = st.builds(TrackEntry, IDS, st.integers(0, 7), st.integers(0, 1 << 40))
+TRACKS = st.builds(
+    TrackEntry, IDS, st.integers(0, 7), st.integers(0, 1 << 40), st.integers(0, 1 << 40)
+)
 SEGMENTS = st.builds(
     SegmentEntry,
     st.from_regex(r"[0-9a-z-]{1,20}\.safetensors", fullmatch=True),
@@ -33,6 +35,8 @@ SEGMENTS = st.builds(
     st.integers(0, 1 << 50),
     st.integers(0, 1 << 50),
     st.lists(TRACKS, max_size=3).map(tuple),
+    st.integers(1, FORMAT),
+    st.integers(0, (1 << 32) - 1),
 )
 NETWORKS = st.builds(
     NetworkEntry,

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from earshot.errors import LibraryError
+from earshot.index import segment
 from earshot.index.segment import (
     DamagedSegment,
     SegmentEntry,
@@ -23,6 +24,7 @@ from earshot.index.segment import (
     verify_segment,
     write_segment,
 )
+from earshot.lanes import LEVELS, costs_of, levels, placed
 
 UNITS = 5
 NETWORK = "ab" * 32
@@ -30,22 +32,27 @@ IDS = ("0" * 12, "1" * 12, "2" * 12)
 
 
 def random_costs(frames: int, seed: int = 0) -> np.ndarray:
-    """Costs (frames, UNITS)."""
-    return np.random.default_rng(seed).integers(0, 256, (frames, UNITS), np.uint8)
+    """Costs (frames, UNITS), as they can be stored."""
+    chosen = np.random.default_rng(seed).integers(0, len(LEVELS), (frames, UNITS))
+    return np.array(LEVELS, np.uint8)[chosen]
 
 
 def write(folder: Path, *tracks: np.ndarray) -> SegmentEntry:
     """Write a segment of one recording per track."""
-    pairs = [
-        (TrackEntry(identity, 0, len(costs)), [costs.tobytes()])
-        for identity, costs in zip(IDS, tracks, strict=False)
+    entries = [
+        TrackEntry(identity, 0, len(costs)) for identity, costs in zip(IDS, tracks, strict=False)
     ]
-    return write_segment(folder, "00000001", pairs, units=UNITS, network=NETWORK)
+    return write_segment(
+        folder, "00000001", entries, lambda unit: [levels(costs[:, unit]) for costs in tracks],
+        units=UNITS, network=NETWORK,
+    )  # fmt: skip
 
 
 def read(folder: Path, entry: SegmentEntry) -> list[np.ndarray]:
     """Map a segment as it was written."""
-    return list(map_segment(folder, entry, units=UNITS, network=NETWORK))
+    tracks = map_segment(folder, entry, units=UNITS, network=NETWORK)
+    assert all(not track.lanes.flags.writeable for track in tracks)
+    return [track.costs() for track in tracks]
 
 
 @pytest.mark.parametrize("lengths", [(0,), (1,), (300, 0, 7), (64, 64)])
@@ -55,9 +62,7 @@ def test_what_goes_in_comes_out(tmp_path: Path, lengths: tuple[int, ...]) -> Non
     mapped = read(tmp_path, entry)
     assert len(mapped) == len(tracks)
     for costs, expected in zip(mapped, tracks, strict=True):
-        assert type(costs) is np.ndarray
         assert np.array_equal(costs, expected)
-        assert not costs.flags.writeable
     assert entry.frames == entry.live_frames == sum(lengths)
     assert entry.bytes == (tmp_path / entry.file).stat().st_size
     verify_segment(tmp_path, entry)
@@ -67,8 +72,8 @@ def test_the_safetensors_library_reads_it(tmp_path: Path) -> None:
     tracks = [random_costs(9, 1), random_costs(4, 2)]
     entry = write(tmp_path, *tracks)
     tensors = load_file(tmp_path / entry.file)
-    assert sorted(tensors) == [f"{IDS[0]}/0", f"{IDS[1]}/0"]
-    assert np.array_equal(tensors[f"{IDS[1]}/0"], tracks[1])
+    assert tensors["lanes"].shape == (UNITS, 25, 32)
+    assert np.array_equal(placed(tensors["lanes"], [9, 4])[1].costs(), tracks[1])
 
 
 def test_data_is_aligned_to_cache_lines(tmp_path: Path) -> None:
@@ -89,9 +94,9 @@ def test_only_listed_tracks_are_mapped(tmp_path: Path) -> None:
 def test_a_mapped_segment_outlives_its_file(tmp_path: Path) -> None:
     expected = random_costs(50)
     entry = write(tmp_path, expected)
-    (costs,) = read(tmp_path, entry)
+    (track,) = map_segment(tmp_path, entry, units=UNITS, network=NETWORK)
     (tmp_path / entry.file).unlink()
-    assert np.array_equal(costs, expected)
+    assert np.array_equal(track.costs(), expected)
 
 
 @settings(deadline=None)
@@ -105,20 +110,19 @@ def test_a_track_file_gives_back_what_was_appended(
         for piece in pieces:
             track.append(piece[:, ::-1][:, ::-1])
         assert track.entry == TrackEntry(IDS[0], 1, sum(lengths))
-        assert b"".join(track.chunks()) == b"".join(piece.tobytes() for piece in pieces)
+        whole = np.concatenate([np.zeros((0, UNITS), np.uint8), *pieces])
+        for unit in range(UNITS if lengths else 0):
+            assert np.array_equal(costs_of(track.column(unit)), whole[:, unit])
     assert not path.exists()
 
 
-def test_nothing_is_left_when_a_track_is_not_as_long_as_it_says(tmp_path: Path) -> None:
-    with pytest.raises(LibraryError, match="3 frames"):
-        write_segment(
-            tmp_path,
-            "00000001",
-            [(TrackEntry(IDS[0], 0, 3), [b"xx"])],
-            units=UNITS,
-            network=NETWORK,
-        )
-    assert list(tmp_path.iterdir()) == []
+def test_a_track_file_that_someone_changed_is_refused(tmp_path: Path) -> None:
+    with TrackFile(tmp_path / "track.part", IDS[0], 0) as track:
+        track.append(random_costs(3))
+        with (tmp_path / "track.part").open("ab") as file:
+            file.write(b"x" * 99)
+        with pytest.raises(LibraryError, match="changed by someone else"):
+            track.column(0)
 
 
 def cut(path: Path) -> None:
@@ -126,11 +130,11 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
 
-def flip(path: Path) -> None:
-    """Change a byte of the data."""
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(data)
+def blank_out(path: Path) -> None:
+    """Leave nothing but zeros behind the header, as a power cut does."""
+    data = path.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    path.write_bytes(data[:start] + bytes(len(data) - start))
 
 
 def spoil_header(path: Path) -> None:
@@ -153,6 +157,7 @@ def lengthen_header(path: Path) -> None:
         (Path.unlink, "missing"),
         (cut, "bytes, expected"),
         (spoil_header, "not JSON"),
+        (blank_out, "changed since"),
         (lengthen_header, "longer than the file"),
         (lambda path: path.write_bytes(b""), "0 bytes, expected"),
     ],
@@ -172,25 +177,31 @@ def test_damage_is_named_with_file_and_recordings(
 @pytest.mark.parametrize(
     "change",
     [
-        {"shape": [4, UNITS]},
+        {"shape": [4, 25, 32]},
+        {"shape": [UNITS, 24, 32]},
+        {"shape": [UNITS, 0, 32], "data_offsets": [0, 0]},
+        {"shape": []},
         {"dtype": "I8"},
         {"data_offsets": [0, 4]},
-        {"data_offsets": [-5, 20]},
-        {"data_offsets": [1000, 1025]},
+        {"data_offsets": [-5, 3995]},
+        {"data_offsets": [1000, 5000]},
         {"data_offsets": None},
         {"data_offsets": [0]},
     ],
 )
-def test_headers_that_do_not_fit_are_damage(tmp_path: Path, change: dict[str, object]) -> None:
+def test_headers_that_do_not_fit_are_damage(
+    tmp_path: Path, change: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     entry = write(tmp_path, random_costs(5))
     path = tmp_path / entry.file
     data = path.read_bytes()
     start = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:start])
-    header[f"{IDS[0]}/0"] |= change
+    header["lanes"] |= change
     text = json.dumps(header, separators=(",", ":")).encode()
     changed = len(text).to_bytes(8, "little") + text + data[start:]
     path.write_bytes(changed)
+    monkeypatch.setattr(segment, "_sample", lambda _: entry.sample)  # only the header is looked at
     with pytest.raises(DamagedSegment):
         read(tmp_path, replace(entry, bytes=len(changed)))
 
@@ -202,9 +213,11 @@ def test_another_networks_segment_is_refused(tmp_path: Path) -> None:
 
 
 def test_changed_contents_are_found_by_verifying(tmp_path: Path) -> None:
-    entry = write(tmp_path, random_costs(5))
-    flip(tmp_path / entry.file)
-    read(tmp_path, entry)  # the size is right, so it maps
+    entry = write(tmp_path, random_costs(60_000))
+    data = bytearray((tmp_path / entry.file).read_bytes())
+    data[len(data) // 60 * 7] ^= 1  # between two of the pages that are always looked at
+    (tmp_path / entry.file).write_bytes(data)
+    read(tmp_path, entry)
     with pytest.raises(DamagedSegment, match="changed since"):
         verify_segment(tmp_path, entry)
 

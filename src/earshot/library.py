@@ -379,8 +379,8 @@ class Library:
         if span.duration > LONGEST_SECONDS:
             raise QueryError(f"an example is {LONGEST_SECONDS:g} seconds long at most")
         pieces = [
-            costs[first:last]
-            for entry, costs in zip(snapshot.tracks, snapshot.costs, strict=True)
+            heard.costs(first, last)
+            for entry, heard in zip(snapshot.tracks, snapshot.heard, strict=True)
             if entry.recording == recording.id and channel in (None, entry.channel)
         ]
         if not pieces:

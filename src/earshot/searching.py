@@ -121,7 +121,7 @@ def search(batch: Sequence[Asked], field: Field, view: View) -> Iterator[SearchR
     from earshot.search import Track  # numba: nothing but a search needs it
 
     snapshot = field.snapshot
-    pairs = zip(snapshot.tracks, snapshot.costs, strict=True)
+    pairs = zip(snapshot.tracks, snapshot.heard, strict=True)
     tracks = [Track(entry.recording, entry.channel, c) for entry, c in pairs if entry.frames]
     places = [Place(track.recording, track.channel) for track in tracks]
     begun = time.perf_counter()
@@ -274,5 +274,5 @@ def _hours(chosen: Tracks, field: Field, tracks: Sequence[Track]) -> float:
     longest: dict[str, int] = {}
     for at in chosen:
         track = tracks[at]
-        longest[track.recording] = max(len(track.costs), longest.get(track.recording, 0))
+        longest[track.recording] = max(track.heard.frames, longest.get(track.recording, 0))
     return sum(longest.values()) * field.snapshot.manifest.network.frame_seconds / 3600

@@ -4,12 +4,15 @@ A recording exists if and only if the manifest lists one of its tracks. Segment 
 the catalogue that it does not list are leftovers of a crash, or of a removal in progress.
 
 ```json
-{"format": 1, "generation": 7,
+{"format": 2, "generation": 7,
  "network": {"fingerprint": "9c1d...", "units": ["AA", "..."], "blank": 39, "frame_seconds": 0.04},
  "segments": [{"file": "00000007-9f86d081884c.safetensors", "sha256": "9f86...", "bytes": 3600384,
-               "frames": 90000,
-               "tracks": [{"recording": "3f2a1b4c5d6e", "channel": 0, "frames": 90000}]}]}
+               "frames": 90000, "format": 2, "sample": 2891336453,
+               "tracks": [{"recording": "3f2a1b4c5d6e", "channel": 0, "frames": 90000,
+                           "first": 0}]}]}
 ```
+
+A manifest of format 1 has segments of format 1, and neither `format`, `sample` nor `first` in them.
 
 This module knows nothing of locks, of the segments' contents and of recordings' metadata.
 """
@@ -27,7 +30,7 @@ from earshot.errors import LibraryError
 from earshot.index.durable import write_atomically
 from earshot.index.segment import SegmentEntry, TrackEntry
 
-FORMAT = 1
+FORMAT = 2
 """Format of the whole library folder that this version writes, and the newest it reads."""
 
 FILE = "library.json"
@@ -152,8 +155,15 @@ def format_manifest(manifest: Manifest) -> str:
                 "sha256": segment.sha256,
                 "bytes": segment.bytes,
                 "frames": segment.frames,
+                "format": segment.format,
+                "sample": segment.sample,
                 "tracks": [
-                    {"recording": t.recording, "channel": t.channel, "frames": t.frames}
+                    {
+                        "recording": t.recording,
+                        "channel": t.channel,
+                        "frames": t.frames,
+                        "first": t.first,
+                    }
                     for t in segment.tracks
                 ],
             }
@@ -176,13 +186,13 @@ _NAMES = {int: "a whole number", float: "a number", str: "text", list: "a list",
 
 
 def _manifest(fields: Any) -> Manifest:
-    _get(fields, "format", int, "", low=1)
+    form = _get(fields, "format", int, "", low=1)
     generation = _get(fields, "generation", int, "")
     network = _network(_get(fields, "network", dict, ""))
     segments = _get(fields, "segments", list, "")
     return Manifest(
         network,
-        tuple(_segment(segment, f"segments[{i}]") for i, segment in enumerate(segments)),
+        tuple(_segment(segment, f"segments[{i}]", form) for i, segment in enumerate(segments)),
         generation,
     )
 
@@ -202,26 +212,32 @@ def _network(fields: dict[str, Any]) -> NetworkEntry:
     return NetworkEntry(_get(fields, "fingerprint", str, place), tuple(units), blank, seconds)
 
 
-def _segment(fields: Any, place: str) -> SegmentEntry:
+def _segment(fields: Any, place: str, form: int) -> SegmentEntry:
     file = _get(fields, "file", str, place)
     if not _SEGMENT_FILE.fullmatch(file):
         raise _Malformed(f"{place}.file", "the name of a segment file", file)
     tracks = _get(fields, "tracks", list, place)
+    own = _get(fields, "format", int, place, low=1) if form > 1 else 1
+    if own > form:
+        raise _Malformed(f"{place}.format", f"at most {form}", own)
     return SegmentEntry(
         file,
         _get(fields, "sha256", str, place),
         _get(fields, "bytes", int, place),
         _get(fields, "frames", int, place),
-        tuple(_track(track, f"{place}.tracks[{i}]") for i, track in enumerate(tracks)),
+        tuple(_track(track, f"{place}.tracks[{i}]", form) for i, track in enumerate(tracks)),
+        own,
+        _get(fields, "sample", int, place) if form > 1 else 0,
     )
 
 
-def _track(fields: Any, place: str) -> TrackEntry:
+def _track(fields: Any, place: str, form: int) -> TrackEntry:
     recording = _get(fields, "recording", str, place)
     if not _RECORDING.fullmatch(recording):
         raise _Malformed(f"{place}.recording", "12 hexadecimal digits", recording)
     channel = _get(fields, "channel", int, place)
-    return TrackEntry(recording, channel, _get(fields, "frames", int, place))
+    first = _get(fields, "first", int, place) if form > 1 else 0
+    return TrackEntry(recording, channel, _get(fields, "frames", int, place), first)
 
 
 def _get(fields: Any, key: str, kind: type, place: str, low: int = 0) -> Any:

@@ -1,8 +1,9 @@
-"""Activations as bytes: what each unit costs in each frame, against the best unit of that frame.
+"""Activations as costs: how far each unit lies behind the best unit of its frame.
 
 `cost[t, u] = max_v logp[t, v] - logp[t, u] >= 0`, in steps of 1/16 nat, cut off at 255 steps
 (15.9 nats, a probability of one in eight million). The best unit of a frame costs 0. Nothing but
-resolution is lost: posteriors sum to one, so `log_posteriors` gives the scores back.
+resolution is lost: posteriors sum to one, so `log_posteriors` gives the scores back. What is kept
+of these bytes is four bits each (`earshot.lanes`).
 
 This module knows nothing of files and of where the activations come from.
 """
@@ -12,14 +13,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from earshot.lanes import Costs
+
 STEPS_PER_NAT = 16
 """Resolution: one step of a cost is 1/16 nat, a factor of 1.06 in probability."""
 
 MAX_COST = 255
 """Cost, in steps, of a unit that is out of the question."""
-
-Costs = npt.NDArray[np.uint8]
-"""Quantised costs, (frames, units)."""
 
 
 def costs(log_posteriors: npt.NDArray[np.float32]) -> Costs:

@@ -10,20 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from earshot.index.manifest import FILE, SEGMENTS, Manifest, read_manifest
-from earshot.index.quantise import Costs
 from earshot.index.segment import DamagedSegment, TrackEntry, map_segment
+from earshot.lanes import Track
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A library's index at one moment; `tracks` and `costs` correspond, one per channel.
+    """A library's index at one moment; `tracks` and `heard` correspond, one per channel.
 
-    `costs` are (frames, units) each, read-only views of the mapped files.
+    `heard` are the tracks where they lie in the mapped files: `heard[i].costs()` gives (frames,
+    units).
     """
 
     manifest: Manifest
     tracks: tuple[TrackEntry, ...]
-    costs: tuple[Costs, ...]
+    heard: tuple[Track, ...]
 
 
 def open_snapshot(folder: Path) -> Snapshot:
@@ -57,11 +58,11 @@ def snapshot_version(folder: Path) -> tuple[int, int, int] | None:
 def _map(folder: Path, manifest: Manifest) -> Snapshot:
     network = manifest.network
     tracks: list[TrackEntry] = []
-    costs: list[Costs] = []
+    heard: list[Track] = []
     for segment in manifest.segments:
         mapped = map_segment(
             folder / SEGMENTS, segment, units=len(network.units), network=network.fingerprint
         )
         tracks.extend(segment.tracks)
-        costs.extend(mapped)
-    return Snapshot(manifest, tuple(tracks), tuple(costs))
+        heard.extend(mapped)
+    return Snapshot(manifest, tuple(tracks), tuple(heard))

@@ -13,7 +13,7 @@ This module knows nothing of media, of the catalogue and of what the network say
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,15 +29,17 @@ from earshot.index.manifest import (
     read_manifest,
     swap_manifest,
 )
-from earshot.index.quantise import Costs
 from earshot.index.segment import (
+    FORMAT,
     SegmentEntry,
     TrackEntry,
     TrackFile,
+    columns,
     map_segment,
     verify_segment,
     write_segment,
 )
+from earshot.lanes import Levels
 
 try:
     import fcntl
@@ -48,7 +50,7 @@ MERGE_AT = 8
 """So many segments of like size are merged into one."""
 
 LARGEST_MERGED = 128 << 20
-"""Segments of this many bytes (37 hours of one channel) are left alone."""
+"""Segments of this many bytes (74 hours of one channel) are left alone."""
 
 _LOCK = ".lock"
 _OURS = {_LOCK, SEGMENTS, FILE + ".part"}  # what a crash while creating a library may leave
@@ -88,7 +90,9 @@ class IndexWriter:
 
     def stage(self, tracks: Sequence[TrackFile]) -> SegmentEntry:
         """Write the finished tracks as a segment that no reader sees before it is committed."""
-        return self._write([(track.entry, track.chunks()) for track in tracks])
+        return self._write(
+            [track.entry for track in tracks], lambda unit: [one.column(unit) for one in tracks]
+        )
 
     def commit(self, segment: SegmentEntry) -> None:
         """Let the staged segment count."""
@@ -111,6 +115,16 @@ class IndexWriter:
         except LibraryError:
             self.clean()
 
+    def optimize(self) -> None:
+        """Make as few segments of the present format as can be, without removed tracks.
+
+        Each step counts at once, and what an earlier one did stays when a later one fails. Raises
+        LibraryError when the disk refuses, DamagedSegment for a segment that is not what was
+        written.
+        """
+        for group in _to_optimize(self.manifest.segments):
+            self._rewrite(group)
+
     def clean(self) -> None:
         """Delete what the manifest does not list: a crash's leftovers, removed segments.
 
@@ -125,13 +139,14 @@ class IndexWriter:
                     discard(path)
 
     def _write(
-        self, tracks: Sequence[tuple[TrackEntry, Iterable[bytes | memoryview]]]
+        self, tracks: Sequence[TrackEntry], row: Callable[[int], Sequence[Levels]]
     ) -> SegmentEntry:
         network = self.manifest.network
         return write_segment(
             self._segments,
             f"{self.manifest.generation + 1:08d}",
             tracks,
+            row,
             units=len(network.units),
             network=network.fingerprint,
         )
@@ -147,17 +162,19 @@ class IndexWriter:
     def _rewrite(self, group: Sequence[SegmentEntry]) -> None:
         for segment in group:
             verify_segment(self._segments, segment)  # damage must not get a new checksum
-        merged = self._write([pair for segment in group for pair in self._live(segment)])
+        network = self.manifest.network
+        tracks = [track for segment in group for track in segment.tracks]
+        mapped = [
+            map_segment(
+                self._segments, segment, units=len(network.units), network=network.fingerprint
+            )
+            for segment in group
+        ]
+        merged = self._write(
+            tracks, lambda unit: [one for heard in mapped for one in columns(heard, unit)]
+        )
         self._swap(self.manifest.merged(group, merged))
         self.clean()
-
-    def _live(self, segment: SegmentEntry) -> Iterator[tuple[TrackEntry, list[memoryview]]]:
-        network = self.manifest.network
-        mapped: list[Costs] = map_segment(
-            self._segments, segment, units=len(network.units), network=network.fingerprint
-        )
-        for track, costs in zip(segment.tracks, mapped, strict=True):
-            yield track, [costs.reshape(-1).data]
 
 
 def _to_rewrite(segments: Sequence[SegmentEntry]) -> list[SegmentEntry]:
@@ -173,6 +190,24 @@ def _to_rewrite(segments: Sequence[SegmentEntry]) -> list[SegmentEntry]:
         if len(classes[size_class]) >= MERGE_AT:
             return classes[size_class]
     return []
+
+
+def _to_optimize(segments: Sequence[SegmentEntry]) -> list[list[SegmentEntry]]:
+    """Groups of segments to write as one each, so that few are left, none larger than need be."""
+    groups: list[list[SegmentEntry]] = []
+    size = LARGEST_MERGED
+    for segment in sorted(segments, key=lambda one: one.live_frames):
+        share = segment.bytes * segment.live_frames // max(segment.frames, 1)
+        if not groups or size + share > LARGEST_MERGED:
+            groups.append([])
+            size = 0
+        groups[-1].append(segment)
+        size += share
+    return [
+        group
+        for group in groups
+        if len(group) > 1 or group[0].format < FORMAT or group[0].live_frames < group[0].frames
+    ]
 
 
 def _create_folders(folder: Path) -> None:

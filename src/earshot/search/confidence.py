@@ -17,6 +17,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,17 +27,18 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from earshot.errors import NetworkError
+from earshot.lanes import BLOCK, Costs, Lanes, Track, laid
 from earshot.search.align import (
     STEPS_PER_NAT,
     Columns,
-    Costs,
+    Confusion,
     Plan,
     Tolerance,
-    Trace,
-    compiled,
     readable,
+    trace_into,
 )
-from earshot.search.sweep import WINDOW_SECONDS
+from earshot.search.compiled import compiled
+from earshot.search.stretches import soften_into, sources, take
 
 FORMAT = 1
 
@@ -69,31 +71,54 @@ class Pronunciation(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One thing that an alignment shows. `sign` is the direction its weight may have (0: any)."""
+    """One thing that an alignment shows. `sign` is the direction its weight may have (0: any).
+
+    No alignment shows less than `least` nor more than `most`.
+    """
 
     name: str
     sign: int
     meaning: str
+    least: float = 0.0
+    most: float = math.inf
 
 
 FEATURES: tuple[Feature, ...] = (
-    Feature("alarms", -1, "ln of the false alarms expected at this cost in an hour, or in less"),
+    Feature(
+        "alarms",
+        -1,
+        "ln of the false alarms expected at this cost in an hour, or in less",
+        least=-math.inf,
+    ),
     Feature("cost", -1, "cost of the alignment, nats per unit"),
     Feature("worst", -1, "cost of the worst unit, nats"),
-    Feature("clean", 1, "share of the units that were heard cleanly"),
-    Feature("deleted", -1, "share of the units that were left out"),
+    Feature("clean", 1, "share of the units that were heard cleanly", most=1.0),
+    Feature("deleted", -1, "share of the units that were left out", most=1.0),
     Feature("gap", -1, "cost of what was heard between the units, nats per unit"),
     Feature("pause", -1, "longest pause between two words, seconds"),
     Feature("length", 0, "ln of the number of units"),
-    Feature("pace", 0, "ln of the seconds per unit, pauses aside, against the average speaker's"),
+    Feature(
+        "pace",
+        0,
+        "ln of the seconds per unit, pauses aside, against the average speaker's",
+        least=-math.inf,
+    ),
     Feature("pace_squared", -1, "the same, squared: very fast and very slow are both unlikely"),
     Feature("doubt", -1, "how unsure the ear was of its best unit where units were found, nats"),
-    Feature("log_probability", 1, "ln probability of this pronunciation of the query"),
-    Feature("spelled", -1, "share of the words whose pronunciation was spelled from letters"),
+    Feature(
+        "log_probability",
+        1,
+        "ln probability of this pronunciation of the query",
+        least=-10.0,
+        most=0.0,
+    ),
+    Feature(
+        "spelled", -1, "share of the words whose pronunciation was spelled from letters", most=1.0
+    ),
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Calibration:
     """Everything about a network that search has to know, read from its `confidence.json`.
 
@@ -114,6 +139,11 @@ class Calibration:
     units: tuple[str, ...] = ()
     confusion: Costs | None = None
     background: tuple[Costs, ...] = ()
+
+    @cached_property
+    def ground(self) -> tuple[Track, ...]:
+        """The background, laid into lanes."""
+        return laid(self.background)
 
     @classmethod
     def open(cls, path: Path) -> Calibration:
@@ -157,7 +187,9 @@ class Calibration:
     def confidence(self, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Probabilities (candidates,) of `features` (candidates, len(FEATURES))."""
         weights = np.array([self.weights.get(feature.name, 0.0) for feature in FEATURES])
-        odds = np.clip(features @ weights + self.bias, -30.0, 30.0)
+        return self._corrected(np.clip(features @ weights + self.bias, -30.0, 30.0))
+
+    def _corrected(self, odds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         if self.curve:
             points = np.array(self.curve)
             corrected: npt.NDArray[np.float64] = np.interp(odds, points[:, 0], points[:, 1])
@@ -165,13 +197,40 @@ class Calibration:
         probabilities: npt.NDArray[np.float64] = 1.0 / (1.0 + np.exp(-odds))
         return probabilities
 
+    def most_confident(self, pronunciation: Pronunciation, alarms: float) -> float:
+        """The most that an alignment of this pronunciation can be worth, at so many alarms or more.
+
+        `alarms` is a logarithm, as the feature.
+        """
+        known = {
+            "alarms": (alarms, math.inf),
+            "length": (math.log(len(pronunciation.units)),) * 2,
+            "log_probability": (max(pronunciation.log_probability, -10.0),) * 2,
+        }
+        odds = self.bias
+        for feature in FEATURES:
+            weight = self.weights.get(feature.name, 0.0)
+            if weight and feature.name not in ("pace", "pace_squared"):
+                least, most = known.get(feature.name, (feature.least, feature.most))
+                odds += max(weight * least, weight * most)
+        # The pace and its square are one number: the top of a parabola, if it has one.
+        linear, square = (self.weights.get(name, 0.0) for name in ("pace", "pace_squared"))
+        if square < 0:
+            odds -= linear * linear / (4 * square)
+        elif linear or square:
+            odds = math.inf
+        return float(self._corrected(np.array([min(max(odds, -30.0), 30.0)]))[0])
+
     def with_weights(self, bias: float, weights: Mapping[str, float]) -> Calibration:
         """The same with other weights and no curve."""
         return replace(self, bias=bias, weights=dict(weights), curve=())
 
 
 def log_alarms(
-    histogram: npt.NDArray[np.int64], costs: npt.NDArray[np.integer], units: int
+    histogram: npt.NDArray[np.int64],
+    costs: npt.NDArray[np.integer],
+    units: int,
+    window_seconds: float,
 ) -> npt.NDArray[np.float64]:
     """ln of the false alarms an hour that a query of so many units gives at `costs` or lower.
 
@@ -190,51 +249,86 @@ def log_alarms(
     logs = np.log(cumulative[np.clip(steps, low, len(cumulative) - 1)])
     logs -= slope * np.maximum(low - steps, 0)
     within = math.log(3600 / UNIT_SECONDS) - units * math.log(PERPLEXITY)
-    both = np.logaddexp(logs + math.log(3600 / WINDOW_SECONDS), within)
+    both = np.logaddexp(logs + math.log(3600 / window_seconds), within)
     limited: npt.NDArray[np.float64] = np.maximum(both, -12.0)
     return limited
 
 
 def describe(
-    trace: Trace,
-    costs: Costs,
+    tracks: Sequence[Track],
+    rows: npt.NDArray[np.int64],
     plan: Plan,
     pronunciation: Pronunciation,
     *,
-    alarms: float,
+    alarms: npt.NDArray[np.float64],
     frame_seconds: float,
-) -> tuple[float, ...]:
-    """The features of one alignment, in the order of FEATURES.
+    confusion: Confusion | None = None,
+) -> npt.NDArray[np.float64]:
+    """The features (alignments, len(FEATURES)) of alignments of one plan.
 
-    costs: (frames, units) of the whole track that `trace` counts its frames in.
+    rows: (alignments, 3 or more) index of the track, first and last frame; alarms: (alignments,).
     """
     count = len(plan.phones)
-    worst, clean, deleted, gap, pause, spoken, doubt = _measure(
-        costs, plan.words, trace.first, trace.last, trace.costs, trace.gaps
-    )
-    pace = math.log(max(spoken, 1) * frame_seconds / (count * UNIT_SECONDS))
+    measured = np.zeros((len(rows), 8))
+    softened = sources(plan, confusion)
+    homes = np.array([id(tracks[index].lanes) for index in rows[:, 0].tolist()], np.int64)
+    first = np.array([tracks[index].first for index in rows[:, 0].tolist()], np.int64) * BLOCK
+    for home in np.unique(homes):
+        here = np.flatnonzero(homes == home)
+        lanes = tracks[rows[here[0], 0]].lanes
+        found = np.zeros((len(here), 8))
+        line = first[here] + rows[here, 1]
+        _measure_all(lanes, line, rows[here, 2] - rows[here, 1] + 1, plan, softened, found)
+        measured[here] = found
+    unit_costs, worst, clean, deleted, gap, pause, spoken, doubt = measured.T
+    pace = np.log(np.maximum(spoken, 1) * frame_seconds / (count * UNIT_SECONDS))
     spelled = pronunciation.spelled
-    return (
-        alarms,
-        (float(trace.costs.sum()) / STEPS_PER_NAT + gap) / count,
-        worst,
-        clean / count,
-        deleted / count,
-        gap / count,
-        pause * frame_seconds,
-        math.log(count),
-        pace,
-        pace * pace,
-        doubt,
-        max(pronunciation.log_probability, -10.0),
-        sum(spelled) / len(spelled) if spelled else 0.0,
+    same = np.ones(len(rows))
+    return np.column_stack(
+        (
+            alarms,
+            (unit_costs + gap) / count,
+            worst,
+            clean / count,
+            deleted / count,
+            gap / count,
+            pause * frame_seconds,
+            same * math.log(count),
+            pace,
+            pace * pace,
+            doubt,
+            same * max(pronunciation.log_probability, -10.0),
+            same * (sum(spelled) / len(spelled) if spelled else 0.0),
+        )
     )
+
+
+@compiled
+def _measure_all(
+    lanes: Lanes, line: Columns, frames: Columns, plan: Plan, softened: Columns,
+    found: npt.NDArray[np.float64],
+) -> None:  # fmt: skip
+    """Fill `found`, a row an alignment: what its units cost (nats), and what `_measure` says.
+
+    By alignment: the step of the time line where it begins, and its length.
+    """
+    every = np.arange(lanes.shape[0])
+    parts = np.zeros((4, plan.phones.shape[0]), np.int64)
+    for row in range(line.shape[0]):
+        size = frames[row]
+        hard = np.empty((size, lanes.shape[0]), np.uint8)
+        take(lanes, line[row], every, size, hard)
+        soft = hard.copy()
+        soften_into(soft, size, softened, hard)
+        trace_into(soft, plan, 0, size - 1, parts)
+        found[row, 0] = parts[2].sum() / STEPS_PER_NAT
+        found[row, 1:] = _measure(hard, plan.words, parts[0], parts[1], parts[2], parts[3])
 
 
 @compiled
 def _measure(
     costs: Costs, words: Columns, first: Columns, last: Columns, unit_costs: Columns, gaps: Columns
-) -> tuple[float, int, int, float, int, int, float]:
+) -> tuple[float, ...]:
     """Worst unit, clean and left-out units, gaps, pause and speech (frames), doubt; nats."""
     worst = clean = deleted = pause = pauses = word = 0
     doubt = 0.0
@@ -263,7 +357,10 @@ def _measure(
     spoken = spoken_until - spoken_from + 1 - pauses
     heard = max(first.shape[0] - deleted, 1)
     gap = gaps.sum() / STEPS_PER_NAT
-    return worst / STEPS_PER_NAT, clean, deleted, gap, pause, spoken, doubt / heard
+    return (
+        worst / STEPS_PER_NAT, float(clean), float(deleted), gap, float(pause), float(spoken),
+        doubt / heard,
+    )  # fmt: skip
 
 
 # Shares of windows between which the slope of the tail is measured. The lower one stands clear of

@@ -9,25 +9,19 @@ This module works on plain arrays: it knows nothing of text, files, networks or 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from earshot import lanes
 from earshot.errors import LibraryError, QueryError
-from earshot.search.align import (
-    STEPS_PER_NAT,
-    Columns,
-    Costs,
-    Plan,
-    compiled,
-    plan,
-    readable,
-    trace,
-)
+from earshot.search.align import STEPS_PER_NAT, Columns, Confusion, Plan, plan
+from earshot.search.compiled import compiled
 from earshot.search.confidence import FEATURES, Calibration, Pronunciation, describe, log_alarms
-from earshot.search.sweep import Confusion, Sweep, sweep
+from earshot.search.sweep import Rows, Sweep
 from earshot.types import Span
 
 # Two candidates that share more than this of the shorter one are the same mention.
@@ -40,18 +34,26 @@ CANDIDATES_PER_HOUR = 10
 # However little is searched, false alarms are expected as in this much.
 SHORTEST_HOURS = 0.01
 
-# Candidates as an array, one a row.
-Rows = npt.NDArray[np.int64]
+# Windows that are looked into first, and how many times more each time that these do not settle it.
+FIRST_LOOK, MORE = 128, 4
+
+# Windows that are looked into for each candidate that is kept: some have the same alignment.
+OVERLAPPING = 4
+
+# What is remembered of one pass, in windows times pronunciations, about.
+LARGEST_PASS = 1 << 28
+
+# Columns of candidates.
 _TRACK, _START, _END, _COST, _PRONUNCIATION = range(5)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Track:
-    """One channel of a recording: costs (frames, units) uint8, as `earshot.index` keeps them."""
+    """One channel of a recording, and where its costs lie."""
 
     recording: str
     channel: int
-    costs: npt.NDArray[np.uint8]
+    heard: lanes.Track
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +143,14 @@ def search_many(
         blank=blank,
         frame_seconds=frame_seconds,
         calibration=calibration,
+        top=top,
+        min_confidence=min_confidence,
         threads=threads,
     )
-    results = []
-    for query, ranked in zip(queries, found, strict=True):
-        sure = [one for one in ranked if one.confidence >= min_confidence][:top]
-        results.append([_hit(one, query, tracks, frame_seconds, calibration) for one in sure])
-    return results
+    return [
+        [_hit(one, query, tracks, frame_seconds, calibration) for one in ranked]
+        for query, ranked in zip(queries, found, strict=True)
+    ]
 
 
 def candidates(
@@ -158,30 +161,38 @@ def candidates(
     blank: int,
     frame_seconds: float,
     calibration: Calibration,
+    top: int | None = None,
+    min_confidence: float = 0.0,
     threads: int | None = None,
 ) -> list[list[Candidate]]:
-    """Everything that `search_many` chooses from, with features: what calibration learns on."""
+    """What `search_many` makes hits of, with features: what calibration learns on."""
     ear = _Ear(
         tuple(units), blank, frame_seconds, calibration, _confusion(units, blank, calibration)
     )
+    heard = tuple(_checked(track, len(units)) for track in tracks)
+    library = _Searched(heard, sum(one.frames for one in heard) * frame_seconds / 3600.0, threads)
     plans = [[_plan(one, ear) for one in pronunciations] for pronunciations in queries]
-    heard = [_checked(track, len(units)) for track in tracks]
-    flat = [one for query in plans for one in query]
-    found, ground = (
-        sweep(costs, flat, frame_seconds=frame_seconds, confusion=ear.confusion, threads=threads)
-        for costs in (heard, calibration.background)
-    )
-    hours = sum(len(costs) for costs in heard) * frame_seconds / 3600.0
-    results: list[list[Candidate]] = []
-    first = 0
-    for pronunciations, query in zip(queries, plans, strict=True):
-        own = slice(first, first + len(query))
-        first += len(query)
-        if not query:
-            results.append([])
-            continue
-        rows, alarms = _likeliest(found[own], ground[own], pronunciations, hours)
-        results.append(_describe(rows, alarms, pronunciations, query, heard, ear))
+    results: list[list[Candidate]] = [[] for _ in queries]
+    for batch in _batches(plans, library):
+        flat = [one for index in batch for one in plans[index]]
+        found, ground = (
+            Sweep(
+                searched,
+                flat,
+                frame_seconds=frame_seconds,
+                confusion=ear.confusion,
+                threads=threads,
+            )
+            for searched in (heard, calibration.ground)
+        )
+        first = 0
+        asked = []
+        for index in batch:
+            own = slice(first, first + len(plans[index]))
+            first = own.stop
+            asked.append(_Asked(index, own, queries[index], plans[index]))
+        for one, ranked in _settle(asked, found, ground, library, ear, top, min_confidence):
+            results[one.index] = ranked
     return results
 
 
@@ -207,6 +218,30 @@ class _Ear:
     confusion: Confusion | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Searched:
+    """What is searched: tracks, their length, and in how many threads."""
+
+    tracks: tuple[lanes.Track, ...]
+    hours: float
+    threads: int | None
+
+    @property
+    def keep(self) -> int:
+        """Candidates that are worth describing, at most."""
+        return CANDIDATES + int(CANDIDATES_PER_HOUR * self.hours)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """A query of a batch: which, and where its pronunciations lie in the batch."""
+
+    index: int
+    own: slice
+    pronunciations: Sequence[Pronunciation]
+    plans: Sequence[Plan]
+
+
 def _confusion(units: Sequence[str], blank: int, calibration: Calibration) -> Confusion | None:
     if calibration.confusion is None:
         return None
@@ -228,88 +263,165 @@ def _plan(pronunciation: Pronunciation, ear: _Ear) -> Plan:
     )
 
 
-def _checked(track: Track, units: int) -> Costs:
-    if track.costs.ndim != 2 or track.costs.shape[1] != units or track.costs.dtype != np.uint8:
+def _checked(track: Track, units: int) -> lanes.Track:
+    if track.heard.units != units:
         raise LibraryError(
-            f"The activations of recording {track.recording} are {track.costs.dtype} of shape "
-            f"{track.costs.shape}, expected uint8 and {units} units; remove it and add it again."
+            f"The activations of recording {track.recording} are of {track.heard.units} units, "
+            f"expected {units}; remove it and add it again."
         )
-    return readable(track.costs)
+    return track.heard
 
 
-def _likeliest(
-    found: Sequence[Sweep],
-    ground: Sequence[Sweep],
-    pronunciations: Sequence[Pronunciation],
-    hours: float,
-) -> tuple[Rows, npt.NDArray[np.float64]]:
-    """Rows (track, start, end, cost, pronunciation) that do not overlap, and their alarms.
+def _batches(plans: Sequence[Sequence[Plan]], library: _Searched) -> Iterator[list[int]]:
+    """Indexes of queries to be answered in one pass, those that begin alike together."""
+    windows = sum(one.frames for one in library.tracks) // lanes.BLOCK + 1
+    most = max(LARGEST_PASS // windows, 1)
+    order = sorted(range(len(plans)), key=lambda one: [x.phones.tolist() for x in plans[one][:1]])
+    batch: list[int] = []
+    size = 0
+    for index in order:
+        batch.append(index)
+        size += len(plans[index])
+        if size >= most:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
-    Of those that overlap, the one that is least likely an accident remains: the one whose cost
-    its own pronunciation gives most rarely, counting how likely that pronunciation is. The best
-    first, and no more than are worth describing in so many `hours`. Alarms are per hour, or in all
-    that is searched if that is less: who searches a minute expects the query to be in it.
+
+def _settle(
+    asked: Sequence[_Asked],
+    found: Sweep,
+    ground: Sweep,
+    library: _Searched,
+    ear: _Ear,
+    top: int | None,
+    min_confidence: float,
+) -> Iterator[tuple[_Asked, list[Candidate]]]:
+    """Look into the likeliest windows of each query, and into more until no other can matter.
+
+    The rest cannot matter once the best of it would be less sure than `min_confidence`, or than the
+    `top` already found; and no more than the likeliest `library.keep` candidates are described.
     """
-    keep = CANDIDATES + int(CANDIDATES_PER_HOUR * hours)
-    rows = np.concatenate(
-        [
-            np.column_stack((one.rows, np.full(len(one.rows), which, np.int64)))
-            for which, one in enumerate(found)
-        ]
+    scores = {id(one): _scores(one, found, ground, library, ear) for one in asked if one.plans}
+    looks, enough = FIRST_LOOK, library.keep * OVERLAPPING
+    waiting = [one for one in asked if one.plans]
+    while waiting:
+        ceilings = [-1] * sum(len(one.plans) for one in asked)
+        rest: dict[int, float] = {}
+        for one in waiting:
+            counts = [histogram[:-1] for histogram in found.histograms[one.own]]
+            ceilings[one.own], rest[id(one)] = _ceilings(
+                scores[id(one)], counts, min(looks, enough)
+            )
+        rows = found.rows(ceilings)
+        again = []
+        for one in waiting:
+            ranked = _describe(one, rows[one.own], scores[id(one)], library, ear)
+            sure = [x for x in ranked if x.confidence >= min_confidence][:top]
+            bound = _bound(one, rest[id(one)], library, ear)
+            settled = bound < min_confidence or (
+                top is not None and len(sure) == top and sure[-1].confidence > bound
+            )
+            if settled or looks >= enough or rest[id(one)] == np.inf:
+                yield one, sure
+            else:
+                again.append(one)
+        waiting = again
+        looks *= MORE
+
+
+def _scores(
+    one: _Asked, found: Sweep, ground: Sweep, library: _Searched, ear: _Ear
+) -> list[npt.NDArray[np.float64]]:
+    """For each pronunciation, by cost: how likely an accident is, the lower the better.
+
+    That is ln of the alarms expected in an hour, or in all there is if that is less (who searches a
+    minute expects the query to be in it), and of how seldom it is pronounced so.
+    """
+    scores = []
+    window = lanes.BLOCK * ear.frame_seconds
+    heard, behind = found.histograms[one.own], ground.histograms[one.own]
+    for sounds, mine, theirs in zip(one.pronunciations, heard, behind, strict=True):
+        costs = np.arange(len(mine) - 1)
+        alarms = log_alarms(mine + theirs, costs, len(sounds.units), window)
+        short = math.log(min(max(library.hours, SHORTEST_HOURS), 1.0))
+        scores.append(alarms + short + _penalty(sounds))
+    return scores
+
+
+def _penalty(pronunciation: Pronunciation) -> float:
+    return -max(pronunciation.log_probability, -10.0)
+
+
+def _ceilings(
+    scores: Sequence[npt.NDArray[np.float64]],
+    counts: Sequence[npt.NDArray[np.int64]],
+    windows: int,
+) -> tuple[list[int], float]:
+    """For each pronunciation the cost up to which its windows are among the likeliest `windows`.
+
+    Of windows that are equally likely all are. Also returns the score from which on none is looked
+    into: infinity if all are.
+    """
+    every = np.concatenate(scores)
+    order = np.argsort(every, kind="stable")
+    total = np.cumsum(np.concatenate(counts)[order])
+    last = int(np.searchsorted(total, windows))
+    if last >= len(every):
+        return [len(one) - 1 for one in scores], np.inf
+    score = every[order[last]]
+    return [int(np.searchsorted(one, score, side="right")) - 1 for one in scores], float(score)
+
+
+def _bound(one: _Asked, score: float, library: _Searched, ear: _Ear) -> float:
+    """The most that a window is worth whose score is above `score`."""
+    return max(
+        ear.calibration.most_confident(sounds, score - _penalty(sounds))
+        for sounds in one.pronunciations
     )
-    alarms = np.concatenate(
-        [
-            log_alarms(one.histogram + behind.histogram, one.rows[:, _COST], len(sounds.units))
-            for one, behind, sounds in zip(found, ground, pronunciations, strict=True)
-        ]
-    )
-    alarms += np.log(np.clip(hours, SHORTEST_HOURS, 1.0))
-    penalties = np.array([-max(one.log_probability, -10.0) for one in pronunciations])
-    score = alarms + penalties[rows[:, _PRONUNCIATION]]
-    order = np.lexsort((rows[:, _END], rows[:, _TRACK], rows[:, _COST], score))
-    # Overlapping ones are dropped below: some four pronunciations may share each place.
-    order = order[: keep * 4]
-    rows, alarms = rows[order], alarms[order]
-    kept = np.flatnonzero(distinct(rows, SHARED))[:keep]
-    return rows[kept], alarms[kept]
 
 
 def _describe(
-    rows: Rows,
-    alarms: npt.NDArray[np.float64],
-    pronunciations: Sequence[Pronunciation],
-    plans: Sequence[Plan],
-    tracks: Sequence[Costs],
+    one: _Asked,
+    found: Sequence[Rows],
+    scores: Sequence[npt.NDArray[np.float64]],
+    library: _Searched,
     ear: _Ear,
 ) -> list[Candidate]:
-    """Candidates with features and confidence, the likeliest first."""
-    features = []
-    for (track, start, end, _, which), rate in zip(rows.tolist(), alarms.tolist(), strict=True):
-        one, costs = plans[which], tracks[track]
-        if ear.confusion:
-            costs = readable(costs[start : end + 1])
-            shown = trace(ear.confusion.soften(costs, [one]), one, 0, end - start)
-        else:
-            shown = trace(costs, one, start, end)
-        features.append(
-            describe(
-                shown,
-                costs,
-                one,
-                pronunciations[which],
-                alarms=rate,
+    """Candidates that do not overlap, with features and confidence, the likeliest first.
+
+    Of those that overlap, the one that is least likely an accident remains: the one whose cost
+    its own pronunciation gives most rarely, counting how likely that pronunciation is.
+    """
+    which = np.repeat(np.arange(len(found)), [len(rows) for rows in found])
+    rows = np.column_stack((np.concatenate(found), which))
+    score = np.concatenate([by[rows[:, _COST]] for by, rows in zip(scores, found, strict=True)])
+    order = np.lexsort((rows[:, _END], rows[:, _TRACK], rows[:, _COST], score))
+    rows, score = rows[order], score[order]
+    kept = np.flatnonzero(distinct(rows, SHARED))[: library.keep]
+    rows, score = rows[kept], score[kept]
+    matrix = np.zeros((len(rows), len(FEATURES)))
+    for index, (ready, sounds) in enumerate(zip(one.plans, one.pronunciations, strict=True)):
+        mine = rows[:, _PRONUNCIATION] == index
+        if mine.any():
+            matrix[mine] = describe(
+                library.tracks,
+                rows[mine],
+                ready,
+                sounds,
+                alarms=score[mine] - _penalty(sounds),
                 frame_seconds=ear.frame_seconds,
+                confusion=ear.confusion,
             )
-        )
-    matrix = np.array(features, np.float64).reshape(len(rows), len(FEATURES))
     sure = ear.calibration.confidence(matrix).tolist()
-    found = [
+    described = [
         Candidate(track, which, start, end, cost / STEPS_PER_NAT, shown, confidence)
         for (track, start, end, cost, which), shown, confidence in zip(
-            rows.tolist(), features, sure, strict=True
+            rows.tolist(), map(tuple, matrix.tolist()), sure, strict=True
         )
     ]
-    return sorted(found, key=lambda one: (-one.confidence, one.cost, one.track, one.start))
+    return sorted(described, key=lambda one: (-one.confidence, one.cost, one.track, one.start))
 
 
 def _hit(
@@ -321,7 +433,7 @@ def _hit(
 ) -> Hit:
     start = found.start * frame_seconds - calibration.lead_seconds
     end = (found.end + 1) * frame_seconds + calibration.tail_seconds
-    duration = len(tracks[found.track].costs) * frame_seconds
+    duration = tracks[found.track].heard.frames * frame_seconds
     span = Span(round(max(start, 0.0), 3), round(min(end, duration), 3))
     count = len(query[found.pronunciation].units)
     return Hit(found.track, span, found.confidence, -found.cost / count, found.pronunciation)

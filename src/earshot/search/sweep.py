@@ -1,7 +1,9 @@
-"""Plans over tracks: every place where an alignment is cheapest, and how often a cost comes by.
+"""Plans over tracks: how low the cost falls, second by second, and where exactly it is lowest.
 
-Tracks are swept in a few threads, each track for all plans while it is in the processor's cache.
-Results are the same for any number of threads.
+A sweep looks at everything once (`lowest`) and counts the windows of a second by their lowest cost.
+The places themselves are worked out afterwards, and only in windows that are worth it: who asks
+says up to which cost. Work is done in a few threads; results are the same for any number of them,
+and however the tracks are laid into lanes.
 
 This module knows nothing of text, confidence, or whether a place is a mention.
 """
@@ -9,94 +11,172 @@ This module knows nothing of text, confidence, or whether a place is a mention.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from earshot.search.align import AGE_BITS, Columns, Costs, Keys, Plan, compiled, scan, soften
+from earshot.lanes import BLOCK, LANES, PACKED, WALL, Lanes, Track
+from earshot.search.align import AGE_BITS, Columns, Confusion, Keys, Plan, scan_into
+from earshot.search.compiled import compiled
+from earshot.search.lowest import Lowest, Program, programs, run
+from earshot.search.stretches import columns, soften_into, sources, take
 
 # Alignments that end this close together (seconds) are one: the cheapest is kept.
 NEIGHBOURHOOD_SECONDS = 0.2
 
-# Extreme values are counted by window of this length: "how low did the cost fall this second?".
-WINDOW_SECONDS = 1.0
+# Blocks that one thread runs through at a time: many more than a query's warm-up takes.
+RUN_BLOCKS = 256
 
-# Below this many frames times plans, starting threads costs more than it saves.
-WORTH_THREADS = 400_000
+# Windows that one thread looks into at a time.
+LOOK = 128
 
-# Groups of tracks that a thread takes, about: more even out their lengths.
-GROUPS_PER_THREAD = 4
+# Below so many blocks times nodes, or windows, threads cost more than they save.
+WORTH_THREADS = 4000
+
+Rows = npt.NDArray[np.int64]
+"""Places (found, 4): track, first and last frame, cost in steps; by track, then time."""
+
+_T = TypeVar("_T")
+_Task = Callable[[], _T]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sweep:
-    """What one plan found.
+class _Piece:
+    """The tracks that lie in the same lanes: their indexes, first blocks (rising), frames."""
 
-    rows: int64 (found, 4): track, first and last frame, cost in steps; by track, then time.
-    histogram: int64 (plan.limit + 2,): windows of WINDOW_SECONDS by their lowest cost, the last
-    element counting those that have none within the limit.
+    lanes: Lanes
+    index: Columns
+    first: Columns
+    frames: Columns
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of a lane."""
+        return int(self.lanes.shape[1]) // BLOCK
+
+    def others(self) -> npt.NDArray[np.bool_] | None:
+        """Which (block, lane) belong to none of the tracks, if a track of others may lie there."""
+        ends = self.first + self.frames // BLOCK + 1
+        whole = self.first[0] == 0 and (self.first[1:] == ends[:-1]).all()
+        rest = np.arange(ends[-1], LANES * self.blocks)
+        if whole and len(rest) < LANES:
+            lane, block = np.divmod(rest, self.blocks)
+            packed = self.lanes[0, block * BLOCK, lane % PACKED] >> (lane // PACKED * 4)
+            if (packed & 15 == WALL).all():
+                return None
+        line = np.zeros(LANES * self.blocks + 1, np.int64)
+        np.add.at(line, self.first, 1)
+        np.add.at(line, ends, -1)
+        free: npt.NDArray[np.bool_] = np.cumsum(line[:-1]) == 0
+        return free.reshape(LANES, self.blocks).T
+
+
+class Sweep:
+    """Every plan over every track; `histograms` has one a plan.
+
+    A histogram (limit + 2,) counts windows by their lowest cost, in steps, the last element those
+    that have none within the limit. A window is a block of a track (`earshot.lanes.BLOCK` frames).
     """
 
-    rows: npt.NDArray[np.int64]
-    histogram: npt.NDArray[np.int64]
+    def __init__(
+        self,
+        tracks: Sequence[Track],
+        plans: Sequence[Plan],
+        *,
+        frame_seconds: float,
+        confusion: Confusion | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self._plans = plans
+        self._confusion = confusion
+        self._radius = max(round(NEIGHBOURHOOD_SECONDS / frame_seconds), 1)
+        self._threads = threads or processors()
+        self._pieces = _pieces(tracks)
+        self._places: list[tuple[list[Lowest], int]] = [([], 1)] * len(plans)
+        windows = sum(-(-track.frames // BLOCK) for track in tracks)
+        self.histograms = [np.zeros(one.limit + 2, np.int64) for one in plans]
+        for program in programs(plans, confusion):
+            found = self._lowest(program)
+            for end, index in enumerate(program.plans):
+                self._places[index] = ([one[end] for one in found], program.scale)
+        self._work([self._counting(index, windows) for index in range(len(plans))],
+                   windows * len(plans) > WORTH_THREADS * LANES)  # fmt: skip
 
+    def rows(self, ceilings: Sequence[int]) -> list[Rows]:
+        """For each plan, the places where its cost is lowest nearby and not above its ceiling.
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Confusion:
-    """Which units the ear takes for which: steps (units, units), and the column of the blank."""
+        A place is where the cheapest alignment that ends there costs no more than those that end
+        within NEIGHBOURHOOD_SECONDS; of equal ones the earliest counts.
+        """
+        tasks: list[_Task[Rows]] = []
+        sizes = []
+        for index, ceiling in enumerate(ceilings):
+            mine = self._looking(index, min(ceiling, self._plans[index].limit))
+            tasks += mine
+            sizes.append(len(mine))
+        done = iter(self._work(tasks, len(tasks) > 1))
+        nothing = np.zeros((0, 4), np.int64)
+        found = [np.concatenate([nothing, *(next(done) for _ in range(size))]) for size in sizes]
+        return [one[np.lexsort((one[:, 2], one[:, 0]))] for one in found]
 
-    steps: Costs
-    blank: int
+    def _lowest(self, program: Program) -> list[Lowest]:
+        """How low the cost of each plan of a program falls, by piece."""
+        found: list[Lowest] = []
+        tasks: list[_Task[None]] = []
+        blocks = 0
+        for piece in self._pieces:
+            shape = (len(program.plans), piece.blocks, LANES)
+            lowest = np.empty(shape, program.dtype)
+            found.append(lowest)
+            blocks += piece.blocks
+            for first in range(0, piece.blocks, RUN_BLOCKS):
+                end = min(first + RUN_BLOCKS, piece.blocks)
+                tasks.append(_running(piece.lanes, program, first, end, lowest))
+        self._work(tasks, blocks * program.nodes > WORTH_THREADS)
+        for piece, lowest in zip(self._pieces, found, strict=True):
+            others = piece.others()
+            if others is not None:
+                lowest[:, others] = program.most
+        return found
 
-    def soften(self, costs: Costs, plans: Sequence[Plan]) -> Costs:
-        """Costs (frames, units) after confusions, for the units that `plans` need."""
-        wanted = [int(unit) for one in plans for unit in one.phones]
-        return soften(costs, self.steps, wanted, self.blank)
+    def _counting(self, index: int, windows: int) -> _Task[None]:
+        def count() -> None:
+            histogram, (found, scale) = self.histograms[index], self._places[index]
+            for lowest in found:
+                _count(lowest.reshape(-1), self._plans[index].limit // scale, scale, histogram)
+            histogram[-1] = windows - histogram[:-1].sum()
 
+        return count
 
-def sweep(
-    tracks: Sequence[Costs],
-    plans: Sequence[Plan],
-    *,
-    frame_seconds: float,
-    confusion: Confusion | None = None,
-    threads: int | None = None,
-) -> list[Sweep]:
-    """Scan every plan over every track (both made `readable`): one sweep a plan."""
-    radius = max(round(NEIGHBOURHOOD_SECONDS / frame_seconds), 1)
-    window = max(round(WINDOW_SECONDS / frame_seconds), 1)
+    def _looking(self, index: int, ceiling: int) -> list[_Task[Rows]]:
+        """Tasks that work out the rows of one plan."""
+        found, scale = self._places[index]
+        plan = self._plans[index]
+        softened = sources(plan, self._confusion)
+        wanted = columns(plan, softened)
+        before = self._radius + len(plan.phones) + max(ceiling, 0) // plan.cheapest
+        tasks = []
+        for piece, lowest in zip(self._pieces, found, strict=True):
+            if ceiling < 0:
+                continue
+            block, lane = np.nonzero(lowest <= ceiling // scale)
+            line = lane * piece.blocks + block
+            for start in range(0, len(line), LOOK):
+                tasks.append(
+                    _looking(piece, line[start : start + LOOK], plan, wanted, softened, ceiling,
+                             self._radius, before)
+                )  # fmt: skip
+        return tasks
 
-    def run(group: range) -> list[Sweep]:
-        return _sweep_group(tracks, group, plans, radius, window, confusion)
-
-    workers = threads or processors()
-    if workers == 1 or sum(len(costs) for costs in tracks) * len(plans) < WORTH_THREADS:
-        return run(range(len(tracks)))
-    with ThreadPoolExecutor(workers) as pool:
-        parts = list(pool.map(run, groups(tracks, workers * GROUPS_PER_THREAD)))
-    return [
-        Sweep(
-            np.concatenate([part[index].rows for part in parts]),
-            np.sum([part[index].histogram for part in parts], axis=0, dtype=np.int64),
-        )
-        for index in range(len(plans))
-    ]
-
-
-def groups(tracks: Sequence[Costs], count: int) -> Iterable[range]:
-    """`tracks` in about `count` runs of about equal length."""
-    share = sum(len(costs) for costs in tracks) / count
-    first = size = 0
-    for index, costs in enumerate(tracks):
-        size += len(costs)
-        if size >= share:
-            yield range(first, index + 1)
-            first, size = index + 1, 0
-    if first < len(tracks):
-        yield range(first, len(tracks))
+    def _work(self, tasks: Sequence[_Task[_T]], worth: bool) -> list[_T]:
+        if self._threads == 1 or len(tasks) < 2 or not worth:
+            return [task() for task in tasks]
+        with ThreadPoolExecutor(min(self._threads, len(tasks))) as pool:
+            return list(pool.map(lambda task: task(), tasks))
 
 
 def processors() -> int:
@@ -106,73 +186,88 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-def lowest_nearby(keys: Keys, radius: int, limit: int) -> Columns:
-    """Frames whose cost, at most `limit`, is the lowest within `radius` frames on either side.
+def _pieces(tracks: Iterable[Track]) -> list[_Piece]:
+    """Tracks by the lanes they lie in; empty ones left out."""
+    together: dict[int, list[tuple[int, int, int]]] = {}
+    lanes: dict[int, Lanes] = {}
+    for index, track in enumerate(tracks):
+        if track.frames:
+            lanes[id(track.lanes)] = track.lanes
+            together.setdefault(id(track.lanes), []).append((track.first, index, track.frames))
+    pieces = []
+    for key, found in together.items():
+        first, index, frames = np.array(sorted(found), np.int64).T.copy()
+        pieces.append(_Piece(lanes[key], index, first, frames))
+    return pieces
 
-    keys: (frames,) as from `scan`. Of equal neighbours the earliest counts.
-    """
-    ends = np.empty(len(keys) // (radius + 1) + 1, np.int64)
-    return ends[: _lowest_nearby(keys, radius, limit, ends)]
+
+def _running(lanes: Lanes, program: Program, first: int, end: int, lowest: Lowest) -> _Task[None]:
+    return lambda: run(lanes, program, first, end, lowest)
 
 
-def count_lowest(keys: Keys, window: int, histogram: Columns) -> None:
-    """Add to `histogram` the lowest cost of each window of `keys`; too high ones to its last."""
-    _count_lowest(keys, window, histogram)
+def _looking(
+    piece: _Piece, line: Columns, plan: Plan, wanted: Columns, softened: Columns, ceiling: int,
+    radius: int, before: int,
+) -> _Task[Rows]:  # fmt: skip
+    def look() -> Rows:
+        track = np.searchsorted(piece.first, line, side="right") - 1
+        most = before + BLOCK + radius
+        costs = np.empty((2, most, piece.lanes.shape[0]), np.uint8)
+        rows = np.empty((len(line) * BLOCK, 4), np.int64)
+        count = _look(
+            piece.lanes, line - piece.first[track], piece.first[track], piece.frames[track], plan,
+            wanted, softened, ceiling, radius, before, costs, rows,
+        )  # fmt: skip
+        found = rows[:count]
+        found[:, 0] = piece.index[track[found[:, 0]]]
+        return found
 
-
-def _sweep_group(
-    tracks: Sequence[Costs],
-    group: range,
-    plans: Sequence[Plan],
-    radius: int,
-    window: int,
-    confusion: Confusion | None,
-) -> list[Sweep]:
-    """`sweep` over some of the tracks, one after the other."""
-    histograms = [np.zeros(one.limit + 2, np.int64) for one in plans]
-    rows = [[np.zeros((0, 4), np.int64)] for _ in plans]
-    for index in group:
-        costs = confusion.soften(tracks[index], plans) if confusion else tracks[index]
-        for one, histogram, found in zip(plans, histograms, rows, strict=True):
-            keys = scan(costs, one)
-            count_lowest(keys, window, histogram)
-            ends = lowest_nearby(keys, radius, one.limit)
-            if len(ends):
-                picked = keys[ends].astype(np.int64)
-                starts = ends - (picked & ((1 << AGE_BITS) - 1)) + 1
-                track = np.full(len(ends), index, np.int64)
-                found.append(np.column_stack((track, starts, ends, picked >> AGE_BITS)))
-    return [
-        Sweep(np.concatenate(found), histogram)
-        for found, histogram in zip(rows, histograms, strict=True)
-    ]
+    return look
 
 
 @compiled
-def _lowest_nearby(keys: Keys, radius: int, limit: int, ends: Columns) -> int:
-    """Fill `ends`; returns how many there are."""
+def _count(lowest: Any, limit: int, scale: int, histogram: Columns) -> None:
+    for index in range(lowest.shape[0]):
+        cost = lowest[index]
+        if cost <= limit:
+            histogram[cost * scale] += 1
+
+
+@compiled
+def _look(
+    lanes: Lanes, block: Columns, first: Columns, frames: Columns, plan: Plan, wanted: Columns,
+    softened: Columns, ceiling: int, radius: int, before: int, costs: Any, rows: Rows,
+) -> int:  # fmt: skip
+    """Fill `rows` (with the window's number for the track); returns how many there are.
+
+    By window: block, counted in its track, whose first block is `first` and length `frames`.
+    """
     count = 0
-    frames = keys.shape[0]
-    for frame in range(frames):
-        cost = keys[frame] >> AGE_BITS
-        if cost > limit:
-            continue
-        lowest = True
-        for other in range(max(frame - radius, 0), min(frame + radius + 1, frames)):
-            rival = keys[other] >> AGE_BITS
-            if rival < cost or (rival == cost and other < frame):
-                lowest = False
-                break
-        if lowest:
-            ends[count] = frame
-            count += 1
+    keys = np.empty(costs.shape[1], np.int64)
+    for window in range(block.shape[0]):
+        start = block[window] * BLOCK
+        end = min(start + BLOCK, frames[window])
+        origin = max(start - before, 0)
+        size = min(end + radius, frames[window]) - origin
+        take(lanes, first[window] * BLOCK + origin, wanted, size, costs[0])
+        soften_into(costs[0], size, softened, costs[1])
+        scan_into(costs[0, :size], plan, keys[:size])
+        for frame in range(start - origin, end - origin):
+            if keys[frame] >> AGE_BITS <= ceiling and _lowest_nearby(keys, frame, radius, size):
+                rows[count, 0] = window
+                rows[count, 1] = origin + frame + 1 - (keys[frame] & ((1 << AGE_BITS) - 1))
+                rows[count, 2] = origin + frame
+                rows[count, 3] = keys[frame] >> AGE_BITS
+                count += 1
     return count
 
 
 @compiled
-def _count_lowest(keys: Keys, window: int, histogram: Columns) -> None:
-    for first in range(0, keys.shape[0], window):
-        lowest = keys[first]
-        for frame in range(first + 1, min(first + window, keys.shape[0])):
-            lowest = min(lowest, keys[frame])
-        histogram[min(lowest >> AGE_BITS, histogram.shape[0] - 1)] += 1
+def _lowest_nearby(keys: Keys, frame: int, radius: int, frames: int) -> bool:
+    """Whether no frame within `radius` has a lower cost, nor an earlier one the same."""
+    cost = keys[frame] >> AGE_BITS
+    for other in range(max(frame - radius, 0), min(frame + radius + 1, frames)):
+        rival = keys[other] >> AGE_BITS
+        if rival < cost or (rival == cost and other < frame):
+            return False
+    return True
