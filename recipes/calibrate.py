@@ -139,9 +139,9 @@ def main() -> int:
 
 def calibrate(options: argparse.Namespace) -> None:
     """Read, learn, report, write."""
-    from earshot.units import Speller as EnglishSpeller  # reads the dictionary: only when run
+    from earshot.spellers import open_speller  # reads the dictionary: only when run
 
-    speller = EnglishSpeller.open(options.out)
+    speller = open_speller(options.out)
     snapshot = open_snapshot(options.library)
     network = snapshot.manifest.network
     ear = Ear(tuple(network.units), network.blank, network.frame_seconds)

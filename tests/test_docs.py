@@ -276,3 +276,12 @@ def test_the_picture_of_an_alignment_shows_what_the_kernel_finds() -> None:
     cost, length = (found.tolist() for found in unpack(scan(costs, cat)))
     end = int(np.argmin(cost))
     assert (end, cost[end], length[end]) == (7, sum(paid), len(paid)) == (7, 26, 6)
+
+
+def test_the_reference_of_kur_is_what_the_code_says() -> None:
+    path = ROOT / "docs" / "kur" / "make_reference.py"
+    spec = importlib.util.spec_from_file_location("make_reference", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.OUT.read_text("utf-8") == module.reference(), f"run: python {path}"

@@ -87,7 +87,7 @@ def _accepts(known: Mapping[str, inspect.Parameter]) -> str:
 def _convert(value: object, hint: Any, what: str, name: str) -> Any:
     converted = _converted(value, hint)
     if converted is _MISFIT:
-        message = f"{name!r} of {what} must be {_describe(hint)}, found {value!r}"
+        message = f"{name!r} of {what} must be {described(hint)}, found {value!r}"
         raise ArgumentError(message, name)
     return converted
 
@@ -136,17 +136,18 @@ def _sequence(value: Any, kind: Any, inside: tuple[Any, ...]) -> Any:
     return _MISFIT if any(one is _MISFIT for one in items) else kind(items)
 
 
-def _describe(hint: Any) -> str:
+def described(hint: Any) -> str:
+    """A type as people say it: "a whole number", "a list, each a text"."""
     origin, inside = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType):
-        return " or ".join(_describe(option) for option in inside)
+        return " or ".join(described(option) for option in inside)
     if origin is Literal:
         return "one of " + ", ".join(str(option) for option in inside)
     if origin is tuple and inside[-1] is not Ellipsis:
-        return f"a list of {len(inside)}: " + ", ".join(_describe(one) for one in inside)
+        return f"a list of {len(inside)}: " + ", ".join(described(one) for one in inside)
     if origin in (list, tuple):
         item = (inside or (Any,))[0]
-        return "a list" if item is Any else f"a list, each {_describe(item)}"
+        return "a list" if item is Any else f"a list, each {described(item)}"
     names = {
         int: "a whole number",
         float: "a number",
