@@ -46,7 +46,7 @@ LAYERS = {
     ],
     "kur": [
         "errors", "marks", "arguments", "yaml_marks", "json_marks", "schema", "include",
-        "overrides", "scope", "evaluate_text", "devices", "reader", "entries",
+        "overrides", "scope", "evaluate_text", "devices", "reader", "entries", "plugins",
         "features", "data",
         "backend", "checkpoint", "timing", "activations", "layers",
         "graph", "names", "containers", "walk", "model",
@@ -54,7 +54,7 @@ LAYERS = {
         "assemble", "slack", "evaluate", "evaluation_hooks", "train", "hooks", "plot",
         "tensorboard", "session", "transcribe", "onnx_recurrent", "export",
         "drawing", "validate",
-        "cli",
+        "api", "plugin_cli", "cli",
     ],
 }
 # fmt: on
@@ -68,7 +68,7 @@ PLAIN = {
 # Where words are printed. `kur.hooks` is the line of progress.
 PRINTING = {
     "earshot.cli", "earshot.network_cli", "earshot.present",
-    "kur.cli", "kur.hooks", "kur.evaluation_hooks",
+    "kur.cli", "kur.plugin_cli", "kur.hooks", "kur.evaluation_hooks",
 }  # fmt: skip
 
 GRAB_BAGS = {"utils", "util", "common", "helpers", "helper", "misc", "shared", "tools"}

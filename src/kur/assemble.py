@@ -63,11 +63,13 @@ def assemble(
     *,
     says: Trained | None = None,
     given: Mapping[str, Mapping[str, Provider]] | None = None,
+    model: Model | None = None,
 ) -> Assembly:
     """Build everything that `sections` (such as train and validate) of a parsed Kurfile need.
 
     `says` is what is known of the training data from elsewhere (trained weights tell it); `given`
-    is what the network is fed with, if it does not come from the sections.
+    is what the network is fed with, if it does not come from the sections; `model` is the network,
+    if it has been built already.
 
     `precision` is a Keras dtype policy (`float32`, `mixed_bfloat16`), by default that of
     `settings.precision`.
@@ -85,7 +87,7 @@ def assemble(
     except ValueError:
         message = f"unknown precision {policy!r}; accepted: float32, mixed_bfloat16, mixed_float16"
         raise kurfile.error(None, ("settings", "precision"), message) from None
-    model = build(kurfile, _sources(data))
+    model = model or build(kurfile, _sources(data))
     for section, sets in data.items():
         for provider in sets.values():
             _check_inputs(model, provider, section)

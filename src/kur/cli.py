@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from kur import __version__
 from kur.errors import KurError
+from kur.plugin_cli import add_plugin_commands
 
 if TYPE_CHECKING:
     from kur.reader import Kurfile
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="kur: %(message)s", level=logging.WARNING)
     logging.getLogger("kur.data").setLevel(logging.INFO)  # downloads tell how far they are
     try:
+        if hasattr(given, "kurfile"):
+            _load_plugins(given.plugin)
         return int(given.run(given) or 0)
     except KurError as error:
         print(f"kur: {' '.join(str(error).split())}", file=sys.stderr)
@@ -63,6 +66,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: kur train recipes/acoustic.yml",
     )
     parser.add_argument("--version", "-V", action="version", version=f"kur {__version__}")
+    parser.add_argument(
+        "--plugin",
+        default=os.environ.get("KUR_PLUGIN") or None,
+        metavar="DIR",
+        help="where plugins live (~/.kur/plugins), one plugin, or none; also KUR_PLUGIN",
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     made = {}
     for name, run, about in (
@@ -100,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     made["data"].add_argument("-t", "--section", default="train", choices=sections)
     made["data"].add_argument("-n", "--number", type=int, default=1, help="how many batches")
     _add_export(made["export"])
+    add_plugin_commands(commands)
     return parser
 
 
@@ -129,12 +139,19 @@ def _kurfile(given: argparse.Namespace) -> Kurfile:
 
 def _unread(given: argparse.Namespace) -> Kurfile:
     # See above: an extra.
-    from kur.reader import Kurfile
+    from kur.plugins import PluggedKurfile
 
     overrides = dict(
         _pair(one, "-s KEY=VALUE, such as -s train.epochs=2,") for one in given.overrides
     )
-    return Kurfile(given.kurfile, overrides=overrides)
+    return PluggedKurfile(given.kurfile, overrides)
+
+
+def _load_plugins(where: str | None) -> None:
+    # See above: an extra.
+    from kur.plugins import load_plugins
+
+    load_plugins(where)
 
 
 def _train(given: argparse.Namespace) -> int:

@@ -125,6 +125,19 @@ OPTIMIZERS: dict[str, Callable[..., Any]] = {
 }
 
 
+def optimizer(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a function as the optimizer `name`. It gives a Keras optimizer with a rate of 1; its
+    keyword parameters are its options, and `learning_rate` is one of them."""
+
+    def register(make: Callable[..., Any]) -> Callable[..., Any]:
+        if "learning_rate" not in parameters(make):
+            raise TypeError(f"the optimizer {name!r} takes no keyword argument 'learning_rate'")
+        OPTIMIZERS[name] = make
+        return make
+
+    return register
+
+
 def _every(
     *,
     clip: dict[str, Any] | None = None,

@@ -85,7 +85,7 @@ class Kurfile:
         put there, sections that cannot be used are left out and texts stay as they are written.
         """
         self._errors, self.unevaluated = errors, {}
-        self.raw = read(self._filename, self._overrides, self._report)
+        self.raw = self._read()
         self._check_sections()
         self._data = self.raw.copy()
         self._names = {
@@ -176,6 +176,10 @@ class Kurfile:
         """The sections as JSON, sorted and indented by four; as they are written on `pre_parse`."""
         data = self.raw if pre_parse else self.data
         return json.dumps(_plain(data), indent=4)
+
+    def _read(self) -> MarkedDict:
+        """The whole tree, as it is written."""
+        return read(self._filename, self._overrides, self._report)
 
     def _report(self, error: KurfileError, path: tuple[object, ...] | None = None) -> None:
         """Raise an error, or note it (and where a text stays unevaluated for it) and go on."""

@@ -7,7 +7,7 @@ Knows how sections are turned into options; the work itself is done by `train`, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from kur.evaluation_hooks import About, Current, Output, apply_hooks, make_evalu
 from kur.hooks import Pause, ProgressLine, make_hooks
 from kur.legacy import adopt_log, restore
 from kur.log import Log
+from kur.model import Model
 from kur.naming import latest
 from kur.optimizers import Optimizer, make_optimizer
 from kur.reader import Kurfile
@@ -36,17 +37,31 @@ from kur.train import Trainer, TrainOptions
 REGISTERED = (_plot, _tensorboard)
 
 
-def training(kurfile: Kurfile, backend: str | None = None, *, step: bool = False) -> Trainer:
+@dataclass(frozen=True)
+class Made:
+    """What a program has made of a Kurfile before and goes on with: the network, providers by
+    section and set, and whether the network's weights are used as they are."""
+
+    model: Model | None = None
+    data: Mapping[str, Mapping[str, Provider]] = field(default_factory=dict)
+    keeps_weights: bool = False
+
+
+def training(
+    kurfile: Kurfile, backend: str | None = None, *, step: bool = False, made: Made | None = None
+) -> Trainer:
     """The trainer that the `train` (and `validate`) section describes; with `step` it waits for
     Enter after each batch."""
+    made = made or Made()
     section, base = train_section(kurfile), kurfile.path.parent
     log = _log(section.log, base)
     hooks = make_hooks(kurfile, section.hooks, log)
     judges = make_evaluation_hooks(kurfile, "validate", run_section(kurfile, "validate").hooks)
     sections = ("train", "validate") if run_section(kurfile, "validate").data else ("train",)
     options = _options(kurfile, section, base)
-    assembly = assemble(kurfile, sections, backend)
-    optimizer = _optimizer(kurfile)
+    missing = tuple(one for one in sections if one not in made.data)
+    assembly = assemble(kurfile, missing, backend, given=made.data, model=made.model)
+    optimizer = optimizer_of(kurfile)
 
     def look(batch: Batch, outputs: Mapping[str, Any]) -> None:
         about = _about(assembly, assembly.data["train"][""])
@@ -68,19 +83,34 @@ def training(kurfile: Kurfile, backend: str | None = None, *, step: bool = False
         raise kurfile.error(None, ("train",), str(error)) from None
 
 
+def ready(
+    kurfile: Kurfile, name: str, backend: str | None = None, made: Made | None = None
+) -> Assembly:
+    """What the `test` or `evaluate` section needs, with its weights in the network."""
+    made, weights, says = made or Made(), None, None
+    if not made.keeps_weights:
+        with placing(kurfile, _weights_path(kurfile, name)):
+            weights = section_weights(kurfile, name)
+            says = _of_data(weights)
+    missing = () if name in made.data else (name,)
+    assembly = assemble(kurfile, missing, backend, says=says, given=made.data, model=made.model)
+    if weights is not None:
+        with placing(kurfile, _weights_path(kurfile, name)):
+            restore(weights, assembly.model)
+    return assembly
+
+
 def testing(
-    kurfile: Kurfile, backend: str | None = None, on_batch: OnBatch | None = None
+    kurfile: Kurfile,
+    backend: str | None = None,
+    on_batch: OnBatch | None = None,
+    assembly: Assembly | None = None,
 ) -> dict[str, dict[str, float]]:
     """Figures of the network on each set of the `test` section; of several sets there is an
     `average` of the loss, by samples. Hooks are given the first batch of each."""
     section = run_section(kurfile, "test")
     hooks = make_evaluation_hooks(kurfile, "test", section.hooks)
-    with placing(kurfile, _weights_path(kurfile, "test")):
-        weights = section_weights(kurfile, "test")
-        says = _of_data(weights)
-    assembly = assemble(kurfile, ("test",), backend, says=says)
-    with placing(kurfile, _weights_path(kurfile, "test")):
-        restore(weights, assembly.model)
+    assembly = assembly or ready(kurfile, "test", backend)
     if not assembly.losses:
         raise kurfile.error(None, ("loss",), "nothing to measure: there is no 'loss' section")
     found: dict[str, dict[str, float]] = {}
@@ -104,18 +134,16 @@ def testing(
 
 
 def evaluating(
-    kurfile: Kurfile, backend: str | None = None, on_batch: OnBatch | None = None
+    kurfile: Kurfile,
+    backend: str | None = None,
+    on_batch: OnBatch | None = None,
+    assembly: Assembly | None = None,
 ) -> dict[str, Current]:
     """What the hooks of the `evaluate` section leave of each set of its data (without hooks: rows
     by output, and by source); it is written to the `destination`, where there is one."""
     section = run_section(kurfile, "evaluate")
     hooks = make_evaluation_hooks(kurfile, "evaluate", section.hooks)
-    with placing(kurfile, _weights_path(kurfile, "evaluate")):
-        weights = section_weights(kurfile, "evaluate")
-        says = _of_data(weights)
-    assembly = assemble(kurfile, ("evaluate",), backend, says=says)
-    with placing(kurfile, _weights_path(kurfile, "evaluate")):
-        restore(weights, assembly.model)
+    assembly = assembly or ready(kurfile, "evaluate", backend)
     left = {}
     for name, provider in assembly.data["evaluate"].items():
         findings = evaluate(assembly.model, assembly.losses, provider, on_batch)
@@ -196,7 +224,8 @@ def _options(kurfile: Kurfile, section: Train, base: Path) -> TrainOptions:
         raise kurfile.error(None, ("train", "weights"), str(error)) from None
 
 
-def _optimizer(kurfile: Kurfile) -> Optimizer:
+def optimizer_of(kurfile: Kurfile) -> Optimizer:
+    """The optimizer of the `train` section; KurfileError names the line."""
     try:
         return make_optimizer(train_section(kurfile).optimizer)
     except ArgumentError as error:
@@ -216,8 +245,11 @@ def _log(target: LogTarget | None, base: Path) -> Log:
 
 __all__ = [
     "Assembly",
+    "Made",
     "destinations",
     "evaluating",
+    "optimizer_of",
+    "ready",
     "section_weights",
     "testing",
     "trained_weights",
