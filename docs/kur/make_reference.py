@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kur import assemble, containers, evaluation_hooks, hooks, layers, losses, optimizers
+from kur import assemble, containers, evaluation_hooks, hooks, layers, losses, optimizers, session
 from kur.arguments import described, parameters
 from kur.data.provider import ProviderOptions
 from kur.data.supplier import SUPPLIERS
 from kur.schema import Checkpoint, Destination, Elapsed, LogTarget, StopWhen, TrainWeights
 
 OUT = Path(__file__).with_name("reference.md")
-REGISTERED = (assemble.REGISTERED, evaluation_hooks)  # imported for what they register
+REGISTERED = (assemble.REGISTERED, session.REGISTERED)  # imported for what they register
 # Given by the program, never by a Kurfile.
 PROVIDED = ("base", "trained", "settings_seed", "log", "kurfile", "model", "names", "losses")
 OPERATORS = {
@@ -64,34 +64,39 @@ def reference() -> str:
 
 def _lines() -> Iterator[str]:
     yield "## Layers\n"
-    for name, kind in sorted(layers.LAYERS.items()):
-        yield from _entry(name, kind.build, kind.shorthand)
+    for name, make in _own({name: one.build for name, one in layers.LAYERS.items()}):
+        yield from _entry(name, make, layers.LAYERS[name].shorthand)
     yield "## Operators\n"
     for name, operator in OPERATORS.items():
         yield from _entry(name, operator, None)
     yield CHECKS
     yield "## Suppliers\n"
-    for name, make in sorted(SUPPLIERS.items()):
+    for name, make in _own(SUPPLIERS):
         yield from _entry(name, make, None)
     yield "## The provider\n"
     yield from _entry("batch_provider", ProviderOptions, None)
     yield "## Losses\n"
-    for name, make in sorted(losses.LOSSES.items()):
+    for name, make in _own(losses.LOSSES):
         yield from _entry(name, make, None)
     yield "## Optimizers\n"
     yield "`clip: {norm: 1}` or `clip: {abs: 1}` limits the gradients of each.\n"
-    for name, make in sorted(optimizers.OPTIMIZERS.items()):
+    for name, make in _own(optimizers.OPTIMIZERS):
         yield from _entry(name, make, None)
     yield from _entry("learning_rate", optimizers.Schedule, None)
     yield "## Hooks of training\n"
-    for name, make in sorted(hooks.HOOKS.items()):
+    for name, make in _own(hooks.HOOKS):
         yield from _entry(name, make, None)
     yield "## Hooks of validation, test and evaluation\n"
-    for name, make in sorted(evaluation_hooks.EVALUATION_HOOKS.items()):
+    for name, make in _own(evaluation_hooks.EVALUATION_HOOKS):
         yield from _entry(name, make, None)
     yield "## Options of the sections\n"
     for name, kind in SECTIONS.items():
         yield from _entry(name, kind, None)
+
+
+def _own(registry: Mapping[str, Callable[..., Any]]) -> list[tuple[str, Callable[..., Any]]]:
+    """What Kur itself has registered, by name; a program may have added more."""
+    return sorted(one for one in registry.items() if one[1].__module__.startswith("kur."))
 
 
 def _entry(name: str, what: Callable[..., Any], shorthand: str | None) -> Iterator[str]:
