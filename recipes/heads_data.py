@@ -10,10 +10,14 @@ case letters, apostrophe and blank) and `tags`, symbols separated by blanks wher
 than a character.
 
 The tags are *not* the work of a tagger and know no context: each word has the one tag that is its
-commonest in the lexicon of Brill's tagger (Brown corpus and Penn Treebank, 94,000 forms, MIT
-licence, carried by the package textblob), brought down to the twelve tags of Petrov et al. (2012)
-less punctuation; a word outside it goes by its ending. So "run" is a verb wherever it stands. It
-is what a network can be asked to hear in a word, no more.
+commonest in the lexicon of Brill's tagger (94,000 forms), brought down to the twelve tags of Petrov
+et al. (2012) less punctuation; a word outside it goes by its ending. So "run" is a verb wherever it
+stands. It is what a network can be asked to hear in a word, no more.
+
+The lexicon comes with the package textblob (MIT licence) as `en/en-lexicon.txt` and is not copied
+here. Its head says: from Brill's rule-based tagger 1.14, trained on the Brown corpus and the Penn
+Treebank, copyright 1993 Massachusetts Institute of Technology and University of Pennsylvania, MIT
+licence; with words of the Twitter Part-of-Speech Annotated Data (Gimpel et al., 2011), CC BY 3.0.
 
 It knows words and their tags; nothing of sound or networks.
 """
@@ -55,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     path = options.lexicon or of_textblob()
     if path is None:
-        print("no lexicon: pip install textblob, or name a file by --lexicon", file=sys.stderr)
+        message = "no lexicon: install the one of textblob with 'pip install textblob'"
+        print(f"{message}, or name a file of lines 'WORD TAG' by --lexicon", file=sys.stderr)
         return 1
     lexicon = read_lexicon(path)
     options.target.mkdir(parents=True, exist_ok=True)
@@ -116,7 +121,8 @@ def of_textblob() -> Path | None:
     found = importlib.util.find_spec("textblob")
     if found is None or found.origin is None:
         return None
-    return Path(found.origin).parent / "en" / "en-lexicon.txt"
+    path = Path(found.origin).parent / "en" / "en-lexicon.txt"
+    return path if path.is_file() else None
 
 
 if __name__ == "__main__":
