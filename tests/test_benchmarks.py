@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import corpus as speech_corpus
 import found_rate
 import peers
+import search_speed
 import sound
 import speech_data
 from alignment import Aligner, Word, in_proportion
@@ -300,3 +301,14 @@ def test_the_whole_benchmark_ends_with_one_json_object(
 def test_without_speech_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found_rate.main(["--speech", str(tmp_path / "none")]) == 1
     assert "EARSHOT_SPEECH" in capsys.readouterr().out
+
+
+def test_the_speed_of_searches_is_told_for_each_size(capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = ["--hours", "0.1", "0.3", "--queries", "3", "--many", "20"]
+    assert search_speed.main([*sizes, "--no-peers", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [row["hours"] for row in report["growth"]] == pytest.approx([0.1, 0.3], abs=0.02)
+    assert report["hours_per_second"] == report["growth"][-1]["hours_per_second"] > 0
+    assert 1.8 <= report["megabytes_per_hour"] < 3.0
+    assert report["many_at_once"]["same_answers"]
+    assert report["pocketsphinx"] is None

@@ -155,7 +155,7 @@ def test_large_segments_are_left_alone(tmp_path: Path, monkeypatch: pytest.Monke
 def test_tidying_takes_removed_tracks_off_the_disk(tmp_path: Path) -> None:
     with index_writer(tmp_path, NETWORK) as writer:
         for number in range(8):
-            add(writer, number, frames=500)
+            add(writer, number, frames=1000)
         writer.tidy()
         assert len(writer.manifest.segments) == 1
         before = sum(path.stat().st_size for path in (tmp_path / SEGMENTS).iterdir())
@@ -163,12 +163,12 @@ def test_tidying_takes_removed_tracks_off_the_disk(tmp_path: Path) -> None:
         assert (identity(3), 0) not in contents(tmp_path)
         writer.tidy()
     (segment,) = read_manifest(tmp_path).segments
-    assert segment.frames == segment.live_frames == 3500
+    assert segment.frames == segment.live_frames == 7000
     assert len(files(tmp_path)) == 1
     data = (tmp_path / SEGMENTS / segment.file).read_bytes()
     assert len(data) < before
     assert (identity(3), 0) not in contents(tmp_path)
-    assert contents(tmp_path)[identity(4), 0] == costs_of(4, frames=500).tobytes()
+    assert contents(tmp_path)[identity(4), 0] == costs_of(4, frames=1000).tobytes()
 
 
 def test_damage_is_not_merged_into_new_checksums(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import int64
+from numba import int64, uint64
 
 from earshot.errors import QueryError
 from earshot.lanes import Costs
@@ -217,31 +217,33 @@ def trace(costs: Costs, plan: Plan, start: int, end: int) -> Trace:
 @compiled
 def scan_into(costs: Costs, plan: Plan, keys: Keys) -> None:
     """`scan`, into `keys`."""
-    count = plan.phones.shape[0]
-    # In the unit, and in the gap after it; two more in front: the gap of the second is where every
-    # alignment starts, at no cost.
-    units = np.full(count + 2, FAR, np.int64)
-    gaps = np.full(count + 2, FAR, np.int64)
-    gaps[1] = 0
-    for frame in range(costs.shape[0]):
-        blanked = min(int64(costs[frame, plan.blank]), plan.gap_clip)
-        for back in range(count):
-            at = count + 1 - back
-            phone = plan.phones[at - 2]
-            before = gaps[at - 1]
-            if at == 2 or plan.phones[at - 3] != phone:
-                before = min(before, units[at - 1])
-            if at > 2:
-                earlier = gaps[at - 2]
-                if at == 3 or plan.phones[at - 4] != phone:
-                    earlier = min(earlier, units[at - 2])
-                before = min(before, earlier + (plan.deletions[at - 3] << AGE_BITS))
-            best = min(before, units[at] + (plan.stay << AGE_BITS))
-            emission = min(int64(costs[frame, phone]), plan.clip)
-            gap = min(gaps[at], units[at]) + ((blanked + plan.charge[at - 2]) << AGE_BITS) + 1
+    count = uint64(plan.phones.shape[0])
+    units = np.full(count, FAR, np.int64)
+    gaps = np.full(count, FAR, np.int64)
+    # What it costs more to come from the unit before, or the one before that, without a gap.
+    again, again2 = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    for at in range(1, plan.phones.shape[0]):
+        again[at] = FAR if plan.phones[at] == plan.phones[at - 1] else 0
+        again2[at] = FAR if at > 1 and plan.phones[at] == plan.phones[at - 2] else 0
+    for frame in range(uint64(costs.shape[0])):
+        blanked = min(int64(costs[frame, uint64(plan.blank)]), plan.gap_clip)
+        # What was before this frame, one unit back and two: where every alignment starts is the
+        # gap of a unit in front, which costs nothing.
+        unit, gap, unit2, gap2, skip = FAR, 0, FAR, FAR, 0
+        for at in range(count):
+            unit1, gap1 = units[at], gaps[at]
+            before = min(gap, unit + again[at])
+            earlier = min(gap2, unit2 + again2[at]) + skip
+            best = min(min(before, earlier), unit1 + (plan.stay << AGE_BITS))
+            emission = min(int64(costs[frame, uint64(plan.phones[at])]), plan.clip)
+            charge = (blanked + plan.charge[at]) << AGE_BITS
             units[at] = min(best + (emission << AGE_BITS) + 1, FAR)
-            gaps[at] = min(gap, FAR)
-        key = min(units[count + 1], units[count] + (plan.deletions[count - 1] << AGE_BITS))
+            gaps[at] = min(min(gap1, unit1) + charge + 1, FAR)
+            unit2, gap2, unit, gap = unit, gap, unit1, gap1
+            skip = plan.deletions[at] << AGE_BITS
+        key = units[count - uint64(1)]
+        if count > uint64(1):
+            key = min(key, units[count - uint64(2)] + skip)
         keys[frame] = key if key >> AGE_BITS <= plan.limit else NOTHING
 
 
@@ -296,31 +298,31 @@ def _walk(
     count: int = plan.phones.shape[0]
     units = np.full(count, FAR, np.int64)
     gaps = np.full(count, FAR, np.int64)
-    options = np.zeros(7, np.int64)
     for frame in range(start, end + 1):
         blanked = min(int64(costs[frame, plan.blank]), plan.gap_clip)
         for back in range(count):
             at = count - 1 - back
-            options[:] = FAR
-            options[_STAYED] = units[at] + plan.stay
+            came, best = _STAYED, units[at] + plan.stay
             if at >= 1:
-                if plan.phones[at - 1] != plan.phones[at]:
-                    options[_UNIT] = units[at - 1]
-                options[_GAP] = gaps[at - 1]
+                if plan.phones[at - 1] != plan.phones[at] and units[at - 1] < best:
+                    came, best = _UNIT, units[at - 1]
+                if gaps[at - 1] < best:
+                    came, best = _GAP, gaps[at - 1]
             if at >= 2:
-                if plan.phones[at - 2] != plan.phones[at]:
-                    options[_UNIT_BUT_ONE] = units[at - 2] + plan.deletions[at - 1]
-                options[_GAP_BUT_ONE] = gaps[at - 2] + plan.deletions[at - 1]
+                skip = plan.deletions[at - 1]
+                if plan.phones[at - 2] != plan.phones[at] and units[at - 2] + skip < best:
+                    came, best = _UNIT_BUT_ONE, units[at - 2] + skip
+                if gaps[at - 2] + skip < best:
+                    came, best = _GAP_BUT_ONE, gaps[at - 2] + skip
             if frame == start and at == 0:
-                options[_START] = 0
-            if frame == start and at == 1:
-                options[_START_BUT_ONE] = plan.deletions[0]
-            came = np.argmin(options)
+                came, best = _START, 0
+            if frame == start and at == 1 and plan.deletions[0] < best:
+                came, best = _START_BUT_ONE, plan.deletions[0]
             from_unit[frame - start, at] = came
             from_gap[frame - start, at] = gaps[at] < units[at]
             emission = min(int64(costs[frame, plan.phones[at]]), plan.clip)
             gaps[at] = min(min(gaps[at], units[at]) + blanked + plan.charge[at], FAR)
-            units[at] = min(options[came] + emission, FAR)
+            units[at] = min(best + emission, FAR)
     if count > 1 and units[count - 2] + plan.deletions[count - 1] < units[count - 1]:
         count -= 1
     return count - 1

@@ -197,13 +197,16 @@ class Calibration:
         probabilities: npt.NDArray[np.float64] = 1.0 / (1.0 + np.exp(-odds))
         return probabilities
 
-    def most_confident(self, pronunciation: Pronunciation, alarms: float) -> float:
+    def most_confident(
+        self, pronunciation: Pronunciation, alarms: float, cost: float = 0.0
+    ) -> float:
         """The most that an alignment of this pronunciation can be worth, at so many alarms or more.
 
-        `alarms` is a logarithm, as the feature.
+        `alarms` is a logarithm, `cost` the least cost in nats per unit: as the features.
         """
         known = {
             "alarms": (alarms, math.inf),
+            "cost": (cost, math.inf),
             "length": (math.log(len(pronunciation.units)),) * 2,
             "log_probability": (max(pronunciation.log_probability, -10.0),) * 2,
         }
@@ -213,6 +216,8 @@ class Calibration:
             if weight and feature.name not in ("pace", "pace_squared"):
                 least, most = known.get(feature.name, (feature.least, feature.most))
                 odds += max(weight * least, weight * most)
+        # What it costs lies in its units, the worst of which cost more than the mean, or in gaps.
+        odds += cost * min(max(self.weights.get(name, 0.0) for name in ("worst", "gap")), 0.0)
         # The pace and its square are one number: the top of a parabola, if it has one.
         linear, square = (self.weights.get(name, 0.0) for name in ("pace", "pace_squared"))
         if square < 0:

@@ -38,7 +38,7 @@ SHORTEST_HOURS = 0.01
 FIRST_LOOK, MORE = 128, 4
 
 # Windows that are looked into for each candidate that is kept: some have the same alignment.
-OVERLAPPING = 4
+OVERLAPPING = 2
 
 # What is remembered of one pass, in windows times pronunciations, about.
 LARGEST_PASS = 1 << 28
@@ -311,19 +311,25 @@ def _settle(
         rest: dict[int, float] = {}
         for one in waiting:
             counts = [histogram[:-1] for histogram in found.histograms[one.own]]
-            ceilings[one.own], rest[id(one)] = _ceilings(
-                scores[id(one)], counts, min(looks, enough)
-            )
+            windows = looks
+            while True:
+                ceilings[one.own], rest[id(one)] = _ceilings(
+                    scores[id(one)], counts, min(windows, enough)
+                )
+                bound = _bound(one, ceilings[one.own], rest[id(one)], ear)
+                if top is not None or bound < min_confidence or windows >= enough:
+                    break
+                windows *= MORE  # all are asked for: no use in looking at fewer first
         rows = found.rows(ceilings)
         again = []
         for one in waiting:
-            ranked = _describe(one, rows[one.own], scores[id(one)], library, ear)
-            sure = [x for x in ranked if x.confidence >= min_confidence][:top]
-            bound = _bound(one, rest[id(one)], library, ear)
+            ranked = _describe(one, rows[one.own], scores[id(one)], library, ear, min_confidence)
+            sure = ranked[:top]
+            bound = _bound(one, ceilings[one.own], rest[id(one)], ear)
             settled = bound < min_confidence or (
                 top is not None and len(sure) == top and sure[-1].confidence > bound
             )
-            if settled or looks >= enough or rest[id(one)] == np.inf:
+            if settled or top is None or looks >= enough or rest[id(one)] == np.inf:
                 yield one, sure
             else:
                 again.append(one)
@@ -374,11 +380,13 @@ def _ceilings(
     return [int(np.searchsorted(one, score, side="right")) - 1 for one in scores], float(score)
 
 
-def _bound(one: _Asked, score: float, library: _Searched, ear: _Ear) -> float:
-    """The most that a window is worth whose score is above `score`."""
+def _bound(one: _Asked, ceilings: Sequence[int], score: float, ear: _Ear) -> float:
+    """The most that a window is worth whose cost is above its ceiling, its score above `score`."""
     return max(
-        ear.calibration.most_confident(sounds, score - _penalty(sounds))
-        for sounds in one.pronunciations
+        ear.calibration.most_confident(
+            sounds, score - _penalty(sounds), max(ceiling, 0) / STEPS_PER_NAT / len(sounds.units)
+        )
+        for sounds, ceiling in zip(one.pronunciations, ceilings, strict=True)
     )
 
 
@@ -388,6 +396,7 @@ def _describe(
     scores: Sequence[npt.NDArray[np.float64]],
     library: _Searched,
     ear: _Ear,
+    min_confidence: float,
 ) -> list[Candidate]:
     """Candidates that do not overlap, with features and confidence, the likeliest first.
 
@@ -414,11 +423,12 @@ def _describe(
                 frame_seconds=ear.frame_seconds,
                 confusion=ear.confusion,
             )
-    sure = ear.calibration.confidence(matrix).tolist()
+    confidence = ear.calibration.confidence(matrix)
+    sure = np.flatnonzero(confidence >= min_confidence)
     described = [
-        Candidate(track, which, start, end, cost / STEPS_PER_NAT, shown, confidence)
-        for (track, start, end, cost, which), shown, confidence in zip(
-            rows.tolist(), map(tuple, matrix.tolist()), sure, strict=True
+        Candidate(track, which, start, end, cost / STEPS_PER_NAT, tuple(shown), confident)
+        for (track, start, end, cost, which), shown, confident in zip(
+            rows[sure].tolist(), matrix[sure].tolist(), confidence[sure].tolist(), strict=True
         )
     ]
     return sorted(described, key=lambda one: (-one.confidence, one.cost, one.track, one.start))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import uint8
+from numba import uint8, uint64
 
 from earshot.lanes import PACKED, Costs, Lanes, costs_of
 from earshot.search.align import Columns, Confusion, Plan
@@ -39,15 +39,17 @@ def take(lanes: Lanes, first: int, wanted: Columns, frames: int, costs: Costs) -
 
     lanes: (units, steps, 32).
     """
-    steps = lanes.shape[1]
-    for column in wanted:
-        lane, step = divmod(first, steps)
-        for frame in range(frames):
-            packed = lanes[column, step, lane % PACKED]
-            costs[frame, column] = _COSTS[(packed >> uint8(lane // PACKED * 4)) & uint8(15)]
-            step += 1
+    steps = uint64(lanes.shape[1])
+    for wanted_one in wanted:
+        column = uint64(wanted_one)
+        lane, step = uint64(first) // steps, uint64(first) % steps
+        for frame in range(uint64(frames)):
+            packed = lanes[column, step, lane % uint64(PACKED)]
+            high = uint8(lane // uint64(PACKED) * uint64(4))
+            costs[frame, column] = _COSTS[uint64((packed >> high) & uint8(15))]
+            step += uint64(1)
             if step == steps:
-                lane, step = lane + 1, 0
+                lane, step = lane + uint64(1), uint64(0)
 
 
 @compiled

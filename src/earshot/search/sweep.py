@@ -163,7 +163,8 @@ class Sweep:
         for piece, lowest in zip(self._pieces, found, strict=True):
             if ceiling < 0:
                 continue
-            block, lane = np.nonzero(lowest <= ceiling // scale)
+            places = np.flatnonzero(lowest.reshape(-1) <= ceiling // scale)
+            block, lane = np.divmod(places, LANES)
             line = lane * piece.blocks + block
             for start in range(0, len(line), LOOK):
                 tasks.append(
