@@ -80,7 +80,7 @@ def test_a_loss_that_is_no_number(zygote: Zygote, tmp_path: Path) -> None:
     options = ("-s", "train.optimizer={name: sgd, learning_rate: 1e30}")
     assert train(zygote, tmp_path, *options) == 1
     said = (tmp_path / "stderr").read_text().splitlines()[-1]
-    assert said.startswith("kur: the loss is not a number in epoch 1, batch 2, sample point ")
+    assert "train: the loss is not a number in epoch 1, batch 2, sample point " in said
     assert "the first layer that gives no numbers is '..dense.1' of k.yml:8; lower the " in said
 
 

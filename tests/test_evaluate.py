@@ -93,7 +93,8 @@ def test_the_command(
     assert cli.main(["evaluate", str(trained / "e.yml"), "-s", "evaluate.destination=null"]) == 0
     assert "21 samples were evaluated; 'destination' or 'hooks' in the" in capsys.readouterr().err
     assert cli.main(["evaluate", str(trained / "e.yml"), "-s", "evaluate.weights=none.w"]) == 1
-    assert capsys.readouterr().err == f"kur: {trained}/none.w: no such weights file\n"
+    said = f"evaluate.weights: {trained}/none.w: no such weights file\n"
+    assert capsys.readouterr().err == f"kur: -s evaluate.weights=none.w: {said}"
 
 
 @pytest.mark.parametrize("name", ["deep/x.pkl", "deep/x.csv"])

@@ -368,7 +368,7 @@ WRONG = [
         "train:\n  data:\n    - points:\n      count: 3\n",
         "4: train.data.0: one supplier expected, found points, count; are its options indented ",
     ),
-    ("train:\n  data:\n    - points\n", "4: train.data.0: a supplier is a mapping such as 'NAME: "),
+    ("train:\n  data:\n    - 3\n", "4: train.data.0: a supplier is a mapping such as 'NAME: "),
     (
         "train:\n  data:\n    - points:\n  provider:\n    batch_sze: 3\n",
         "6: train.provider.batch_sze: the provider has no argument 'batch_sze' (did you mean ",

@@ -142,6 +142,8 @@ class TrackFile:
 
     def column(self, unit: int) -> Levels:
         """The levels (frames,) of one unit that have been appended so far."""
+        if not self._frames:
+            return np.zeros(0, np.uint8)  # less sound than a frame: no units are known either
         if self._levels is None:
             self._levels = self._mapped()
         column: Levels = self._levels[:, unit]
@@ -156,8 +158,6 @@ class TrackFile:
                     f"{self._path} has not the {size} bytes that were written to it: the temporary "
                     "files of this run were changed by someone else"
                 )
-            if not size:
-                return np.zeros((0, max(self._units, 1)), np.uint8)
             mapped = mmap.mmap(self._file.fileno(), size, access=mmap.ACCESS_READ)
         return np.frombuffer(mapped, np.uint8).reshape(self._frames, self._units)
 
