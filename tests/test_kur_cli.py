@@ -247,22 +247,40 @@ sys.exit(cli.main(sys.argv[1:]))
 @pytest.mark.parametrize(
     ("command", "hidden", "message"),
     [
-        ("dump", ["yaml"], "kur: yaml is not installed: pip install 'earshot[train]'\n"),
-        ("dump", ["jinja2"], "kur: jinja2 is not installed: pip install 'earshot[train]'\n"),
-        ("train", ["scipy"], "kur: scipy is not installed: pip install 'earshot[train]'\n"),
+        (["dump"], ["yaml"], "kur: yaml is not installed: pip install 'earshot[train]'\n"),
+        (["dump"], ["jinja2"], "kur: jinja2 is not installed: pip install 'earshot[train]'\n"),
+        (
+            ["build", "--bare"],
+            ["keras"],
+            "kur: keras is not installed: pip install 'earshot[train]'\n",
+        ),
     ],
 )
 def test_a_missing_extra_is_its_install_line(
-    command: str, hidden: list[str], message: str, tmp_path: Path
+    command: list[str], hidden: list[str], message: str, tmp_path: Path
 ) -> None:
     kurfile(tmp_path, POINTS)
-    done = python(HIDE.replace("NAMES", repr(hidden)), command, str(tmp_path / "k.yml"))
+    done = python(HIDE.replace("NAMES", repr(hidden)), *command, str(tmp_path / "k.yml"))
     assert (done.returncode, done.stderr) == (1, message)
 
 
 def test_the_base_install_has_help_and_version() -> None:
     done = python(HIDE.replace("NAMES", repr(["yaml", "jinja2", "keras", "scipy"])), "--version")
     assert done.returncode == 0 and done.stdout.startswith("kur ")
+
+
+def test_validate_loads_nothing_that_takes_seconds(tmp_path: Path) -> None:
+    kurfile(tmp_path, "model: [input: {name: x, shape: [3]}, dense: 2]\n")
+    code = """
+import sys
+from kur import cli
+status = cli.main(sys.argv[1:])
+loaded = {name.partition(".")[0] for name in sys.modules}
+slow = {"keras", "torch", "jax", "tensorflow", "scipy", "matplotlib", "onnx", "datasets"}
+assert status == 0 and not loaded & slow, loaded & slow
+"""
+    done = python(code, "validate", str(tmp_path / "k.yml"))
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_dump_imports_no_keras_and_takes_a_closed_pipe(tmp_path: Path) -> None:

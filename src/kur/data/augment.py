@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
 from kur.features import FbankOptions, Frames
 
@@ -44,13 +44,13 @@ class View:
 def change_speed(pcm: Pcm, factor: float) -> Pcm:
     """`factor` times as fast, pitch and all; the factor is rounded to twentieths."""
     up, down = 20, max(1, round(20 * factor))
-    return np.asarray(signal.resample_poly(pcm, up, down), np.float32)
+    return np.asarray(_signal().resample_poly(pcm, up, down), np.float32)
 
 
 def in_room(pcm: Pcm, response: Pcm, wet: float) -> Pcm:
     """`pcm` in the room of an impulse response, `wet` 0 (dry) to 1, at its old level and time."""
     peak = int(np.argmax(np.abs(response)))
-    wetted = signal.fftconvolve(pcm, response / max(1e-6, float(np.abs(response[peak]))))
+    wetted = _signal().fftconvolve(pcm, response / max(1e-6, float(np.abs(response[peak]))))
     wetted = wetted[peak : peak + len(pcm)]
     mixed = (1 - wet) * pcm + wet * wetted * _level(pcm) / max(1e-6, _level(wetted))
     return np.asarray(mixed, np.float32)
@@ -60,7 +60,9 @@ def telephone_line(pcm: Pcm, rate: int, *, narrow: bool) -> Pcm:
     """An 8 kHz line with mu-law samples (ITU-T G.711); `narrow` keeps 300-3400 Hz only."""
     low = _resampled(pcm, 8000, rate)
     if narrow:
-        low = signal.sosfilt(signal.butter(4, (300, 3400), "bandpass", fs=8000, output="sos"), low)
+        low = _signal().sosfilt(
+            _signal().butter(4, (300, 3400), "bandpass", fs=8000, output="sos"), low
+        )
     low = np.clip(low, -1, 1)
     compressed = np.sign(low) * np.log1p(255 * np.abs(low)) / np.log(256)
     compressed = np.round(compressed * 127) / 127
@@ -133,8 +135,8 @@ def _resampled(pcm: NDArray[np.floating], up: int, down: int) -> NDArray[np.floa
     cut off at 0.97): what a real recording of 8 kHz goes through before it is heard."""
     factor = math.gcd(up, down)
     widest = max(up, down) // factor
-    taps = signal.firwin(64 * widest + 1, 0.97 / widest, window=("kaiser", 9.0))
-    return np.asarray(signal.resample_poly(pcm, up // factor, down // factor, window=taps))
+    taps = _signal().firwin(64 * widest + 1, 0.97 / widest, window=("kaiser", 9.0))
+    return np.asarray(_signal().resample_poly(pcm, up // factor, down // factor, window=taps))
 
 
 def _level(pcm: NDArray[np.floating]) -> float:
@@ -147,3 +149,10 @@ def _mel(hertz: NDArray[np.float64] | float) -> NDArray[np.float64]:
 
 def _hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(700.0 * np.expm1(mel / 1127.0))
+
+
+def _signal() -> Any:
+    # Takes seconds to load, for which a Kurfile that is only checked should not wait.
+    from scipy import signal
+
+    return signal
