@@ -52,7 +52,7 @@ LAYERS = {
         "graph", "names", "containers", "walk", "model",
         "metrics", "losses", "optimizers", "step", "naming", "legacy", "log",
         "assemble", "slack", "evaluate", "evaluation_hooks", "train", "hooks", "plot",
-        "tensorboard", "session", "transcribe", "onnx_recurrent", "export",
+        "tensorboard", "session", "building", "transcribe", "onnx_recurrent", "export",
         "drawing", "validate",
         "api", "plugin_cli", "cli",
     ],

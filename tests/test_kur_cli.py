@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -96,19 +97,47 @@ def test_kur_export(int8: bool, trained: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_kur_build(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, output, _ = said(capsys, "build", trained / "k.yml")
+    drawing = trained / "drawn/net.svg"
+    kept = (trained / "out/last.safetensors").read_bytes()
+    status, output, _ = said(capsys, "build", trained / "k.yml", "--draw", drawing)
     lines = output.splitlines()
-    assert status == 0 and lines[0].split() == ["line", "layer", "kind", "shape"]
-    assert lines[1].split(maxsplit=3)[1:] == ["utterance", "input", "(None, 16)"]
-    assert any("said" in line and "(None, 5)" in line for line in lines)
-    assert lines[-1].startswith("parameters: ")
+    assert status == 0 and lines[0].split() == ["layer", "kind", "shape", "parameters", "line"]
+    assert lines[1].split() == ["utterance", "input", "?", "x", "16", "0", "5"]
+    assert next(line for line in lines if line.startswith("said ")).split()[1:5] == [
+        "activation", "?", "x", "5",
+    ]  # fmt: skip
+    assert any(f"{trained}/base.yml:6" in line for line in lines)  # of the file that is included
+    assert re.fullmatch(r"parameters: [\d,]+, of which [\d,]+ learn", lines[-3])
+    assert lines[-2] == f"drawing: {drawing}" and "</svg>" in drawing.read_text()
+    assert re.fullmatch(r"train: a step with the first batch of 8, loss \d+\.\d+", lines[-1])
+    assert (trained / "out/last.safetensors").read_bytes() == kept
+
+
+def test_kur_build_for_a_section(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kurfile(tmp_path, POINTS + "evaluate: {data: [points: {count: 5}]}\n")
+    k = tmp_path / "k.yml"
+    shaped = ["-s", "model.0={input: {name: point, shape: [2]}}"]
+    said_last = {
+        how: said(capsys, "build", k, *shaped, *how.split())[1].splitlines()[-1]
+        for how in ("-c test", "-c evaluate", "-c train -b")
+    }
+    assert re.fullmatch(r"test: the first batch, loss \d+\.\d+", said_last["-c test"])
+    assert said_last["-c evaluate"] == "evaluate: the first batch gives quadrant (5, 4)"
+    assert said_last["-c train -b"] == "train: compiled on torch, not tried: no data"
+    broken = ["-s", "train.data=[points: {count: 8, broken: 3}]"]
+    status, output, errors = said(capsys, "build", k, *broken)
+    assert status == 1 and "parameters: " in output
+    assert "train: the loss is not a number in the first batch, sample point 3: its sou" in errors
+    status, _, errors = said(capsys, "build", k, "-s", "loss=[]")
+    assert (status, errors.count("\n")) == (1, 1) and "there is no 'loss' section" in errors
 
 
 def test_kur_build_without_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kurfile(tmp_path, "model: [input: {name: x, shape: [3]}, dense: 2]\n")
-    status, output, _ = said(capsys, "build", "--bare", tmp_path / "k.yml")
-    assert status == 0 and output.splitlines()[-1] == "parameters: 8"
-    status, _, errors = said(capsys, "build", tmp_path / "k.yml")
+    for how in ([], ["--bare"], ["-c", "none"]):
+        status, output, _ = said(capsys, "build", *how, tmp_path / "k.yml")
+        assert status == 0 and output.splitlines()[-1] == "parameters: 8, of which 8 learn"
+    status, _, errors = said(capsys, "build", "-c", "train", tmp_path / "k.yml")
     assert (status, errors) == (
         1,
         f"kur: {tmp_path}/k.yml:1: train: no 'data': a list of suppliers is needed\n",
@@ -118,11 +147,28 @@ def test_kur_build_without_data(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_kur_data(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, output, _ = said(capsys, "data", trained / "k.yml", "-t", "test", "-n", "2")
     lines = output.splitlines()
-    assert status == 0 and lines[0] == "test clean: 16 samples"
-    assert lines.count("batch 1") == 1 and "batch 2" not in lines  # 16 fit into one
-    shapes = dict(line.strip().split(": ", 1) for line in lines[2:])
-    assert shapes["utterance"].startswith("(16, ") and "sample" in shapes
-    assert shapes["transcript_raw"].startswith("16 values")
+    assert status == 0 and lines[0] == "test clean: 16 samples" and lines[1] == "batch 1"
+    entry = lines.index("entry 1/16")
+    shapes = dict(line.strip().split(": ", 1) for line in lines[2:entry])
+    assert shapes["utterance"].startswith("(16, ") and shapes["transcript_raw"] == "16 values"
+    assert [line for line in lines if line.startswith("entry")] == ["entry 1/16", "entry 2/16"]
+    first = dict(line.strip().split(": ", 1) for line in lines[entry + 1 : entry + 3])
+    assert "/test.jsonl:1 (" in first["sample"]
+
+
+def test_kur_data_of_the_first_section_that_has_some(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kurfile(tmp_path, POINTS)
+    k, none = tmp_path / "k.yml", ["-s", "train.data=null"]
+    lines = said(capsys, "data", k, "-n", "10", "--assemble")[1].splitlines()
+    assert lines[0] == "train: 40 samples" and "  -> input point: (8, 2)" in lines
+    assert any(line.startswith("  -> loss of quadrant: ") for line in lines)
+    entries = [line for line in lines if line.startswith("entry")]
+    assert entries[7:] == ["entry 8/8", "entry 1/8", "entry 2/8"]  # two of the second batch
+    assert said(capsys, "data", k, *none)[1].splitlines()[0] == "validate: 16 samples"
+    status, _, errors = said(capsys, "data", k, "-n", "0")
+    assert (status, errors) == (1, "kur: -n 0: at least one sample expected\n")
 
 
 def test_kur_dump(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -252,7 +298,7 @@ sys.exit(cli.main(sys.argv[1:]))
         (
             ["build", "--bare"],
             ["keras"],
-            "kur: keras is not installed: pip install 'earshot[train]'\n",
+            "kur: Keras is not installed: pip install 'earshot[train]'\n",
         ),
     ],
 )
@@ -262,6 +308,18 @@ def test_a_missing_extra_is_its_install_line(
     kurfile(tmp_path, POINTS)
     done = python(HIDE.replace("NAMES", repr(hidden)), *command, str(tmp_path / "k.yml"))
     assert (done.returncode, done.stderr) == (1, message)
+
+
+def test_verbose_says_what_is_done(tmp_path: Path) -> None:
+    kurfile(tmp_path, "model: [input: {name: x, shape: [3]}, dense: 2]\n")
+    run = "import sys\nfrom kur import cli\nsys.exit(cli.main(sys.argv[1:]))"
+    k = str(tmp_path / "k.yml")
+    assert python(run, "dump", k).stderr == ""
+    told = python(run, "-v", "build", "-v", k).stderr.splitlines()
+    assert all(re.match(r"\d\d:\d\d:\d\d (INFO|DEBUG) kur\.\w+: ", line) for line in told), told
+    assert any(f"INFO kur.reader: read {k}: sections model" in line for line in told)
+    assert any(f"DEBUG kur.assemble: {k}:1: x input" in line for line in told)
+    assert not any("DEBUG" in line for line in python(run, "build", "-v", k).stderr.splitlines())
 
 
 def test_the_base_install_has_help_and_version() -> None:

@@ -6,12 +6,13 @@ The one place that knows both the Kurfile and the registries; it trains nothing.
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kur.arguments import ArgumentError
-from kur.backend import keras, resolve, select
+from kur.backend import keras, must_be_installed, resolve, select
 
 # Imported for what they register: each supplier is a file of its own.
 from kur.data import cifar as _cifar
@@ -42,6 +43,7 @@ REGISTERED = (
 DEFAULT_SEED = 0
 DEFAULT_PRECISION = "float32"
 Path = tuple[Any, ...]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,14 @@ def assemble(
     `settings.precision`.
     """
     settings = kurfile.section("settings")
+    must_be_installed()
     # Data first: it is quicker to check than Keras is to load.
     data: dict[str, Mapping[str, Provider]] = dict(given or {})
     for name in sections:
         data[name] = providers(kurfile, name, data.get("train"), says)
+        for key, one in data[name].items():
+            sources = ", ".join(f"{of} {source.shape}" for of, source in one.sources().items())
+            _log.info("data: %s: %d samples of %s", f"{name} {key}".strip(), one.samples, sources)
     chosen = _selected(kurfile, settings.get("backend"), backend)
     keras().utils.set_random_seed(seed_of(kurfile))
     policy = precision or settings.get("precision") or DEFAULT_PRECISION
@@ -87,7 +93,13 @@ def assemble(
     except ValueError:
         message = f"unknown precision {policy!r}; accepted: float32, mixed_bfloat16, mixed_float16"
         raise kurfile.error(None, ("settings", "precision"), message) from None
+    _log.info("backend: Keras %s on %s, precision %s", keras().__version__, chosen, policy)
     model = model or build(kurfile, _sources(data))
+    count = model.keras.count_params()
+    _log.info("model: %d containers, %d parameters", len(model.nodes), count)
+    for node in model.nodes.values():
+        shape = getattr(node.tensor, "shape", "several")
+        _log.debug("%s:%d: %s %s %s", node.mark.file, node.mark.line, node.name, node.kind, shape)
     for section, sets in data.items():
         for provider in sets.values():
             _check_inputs(model, provider, section)

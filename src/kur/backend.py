@@ -131,8 +131,7 @@ def select(setting: object, name: str | None = None) -> str:
         if wanted.parallel != before.parallel:
             _share(importlib.import_module("keras"), wanted)
         return wanted.name
-    if importlib.util.find_spec("keras") is None:
-        raise KurError("Keras is not installed: pip install 'earshot[train]'")
+    must_be_installed()
     if importlib.util.find_spec(wanted.name) is None:
         extra = "train" if wanted.name == "torch" else wanted.name
         raise KurError(
@@ -141,6 +140,15 @@ def select(setting: object, name: str | None = None) -> str:
     _chosen = wanted
     os.environ.update(_environment(wanted))
     return wanted.name
+
+
+def must_be_installed() -> None:
+    """KurError where Keras is missing; found out without loading it."""
+    found = None
+    with contextlib.suppress(ModuleNotFoundError):  # may come from a finder that is asked
+        found = importlib.util.find_spec("keras")
+    if found is None and "keras" not in sys.modules:
+        raise KurError("Keras is not installed: pip install 'earshot[train]'")
 
 
 @contextlib.contextmanager

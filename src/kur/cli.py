@@ -11,9 +11,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kur import __version__
 from kur.errors import KurError
@@ -33,8 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not hasattr(given, "run"):
         parser.print_help()
         return 2
-    logging.basicConfig(format="kur: %(message)s", level=logging.WARNING)
-    logging.getLogger("kur.data").setLevel(logging.INFO)  # downloads tell how far they are
+    _set_up_logging(given.verbose + getattr(given, "more_verbose", 0), plain=given.no_color)
     try:
         if hasattr(given, "kurfile"):
             _load_plugins(given.plugin)
@@ -59,6 +58,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _set_up_logging(verbose: int, *, plain: bool) -> None:
+    """One line a message on stderr: warnings, and progress of downloads; with `verbose` more, and
+    with the time and the module. In colour on a terminal that may have it."""
+    if plain:
+        os.environ["NO_COLOR"] = "1"  # the progress bar looks for it
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines(verbose, sys.stderr.isatty() and not os.environ.get("NO_COLOR")))
+    logging.basicConfig(level=logging.DEBUG if verbose > 2 else logging.WARNING, handlers=[handler])
+    level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
+    logging.getLogger("kur").setLevel(level)
+    logging.getLogger("kur.data").setLevel(min(level, logging.INFO))  # how far downloads are
+    logging.captureWarnings(verbose > 0)
+
+
+class _Lines(logging.Formatter):
+    """`kur: MESSAGE`; if verbose, `12:30:01 INFO kur.module: MESSAGE`."""
+
+    def __init__(self, verbose: int, coloured: bool) -> None:
+        form = "%(asctime)s %(levelname)s %(name)s: %(message)s" if verbose else "kur: %(message)s"
+        super().__init__(form, datefmt="%H:%M:%S")
+        self._coloured = coloured
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, of a warning in yellow, of an error in red, of a detail in grey."""
+        line = super().format(record)
+        codes = {logging.DEBUG: 90, logging.WARNING: 33, logging.ERROR: 31, logging.CRITICAL: 31}
+        code = codes.get(record.levelno) if self._coloured else None
+        return line if code is None else f"\x1b[{code}m{line}\x1b[0m"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kur",
@@ -72,16 +101,18 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where plugins live (~/.kur/plugins), one plugin, or none; also KUR_PLUGIN",
     )
+    parser.add_argument("--no-color", action="store_true", help="plain text on the terminal too")
+    _add_verbose(parser, "verbose")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     made = {}
     for name, run, about in (
         ("train", _train, "train the network, going on where a training was stopped"),
         ("test", _test, "measure the network on the test section"),
         ("evaluate", _evaluate, "run the network on new data, or on files that are named"),
-        ("build", _build, "build the network and print its layers"),
+        ("build", _build, "build the network, print its layers, try it on a batch"),
         ("validate", _validate, "check a Kurfile without its data, and print all errors"),
         ("dump", _dump, "print the parsed Kurfile as JSON"),
-        ("data", _data, "print the first batches of a section"),
+        ("data", _data, "print the first batch of a section, sample by sample"),
         ("export", _export, "write the network for others to run"),
     ):
         command = made[name] = commands.add_parser(name, help=about, description=about)
@@ -96,21 +127,59 @@ def _parser() -> argparse.ArgumentParser:
             help="override a value: -s train.epochs=2",
         )
         command.set_defaults(run=run)
-    for name in ("train", "test", "evaluate", "build"):
+        _add_verbose(command, "more_verbose")
+    for name in ("train", "test", "evaluate", "build", "data"):
         made[name].add_argument("--backend", help="torch, jax or tensorflow")
     for name in ("train", "test", "evaluate"):
         made[name].add_argument("--step", action="store_true", help="wait after each batch")
     made["evaluate"].add_argument(
         "--files", nargs="+", type=Path, metavar="FILE", help="sound files, to be printed as text"
     )
-    made["build"].add_argument("-b", "--bare", action="store_true", help="without any data")
+    _add_build(made["build"])
     made["dump"].add_argument("-p", "--pre-parse", action="store_true", help="as it is read")
-    sections = ("train", "validate", "test", "evaluate")
-    made["data"].add_argument("-t", "--section", default="train", choices=sections)
-    made["data"].add_argument("-n", "--number", type=int, default=1, help="how many batches")
+    _add_data(made["data"])
     _add_export(made["export"])
     add_plugin_commands(commands)
     return parser
+
+
+def _add_verbose(command: argparse.ArgumentParser, name: str) -> None:
+    told = "say what is being done; twice: in detail; three times: libraries too"
+    command.add_argument("-v", "--verbose", dest=name, action="count", default=0, help=told)
+
+
+def _add_build(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-c",
+        "--compile",
+        default="auto",
+        choices=["none", "train", "test", "evaluate", "auto"],
+        help="the section it is built for, and with whose first batch it is tried (none: neither; "
+        "auto, the default: the first section with data)",
+    )
+    command.add_argument(
+        "-b", "--bare", action="store_true", help="without any data: inputs must have shapes"
+    )
+    command.add_argument("--draw", type=Path, metavar="FILE", help="draw the network (.svg)")
+
+
+def _add_data(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-t",
+        "--section",
+        "--target",
+        default="auto",
+        choices=["train", "validate", "test", "evaluate", "auto"],
+        help="auto, the default: the first section with data",
+    )
+    command.add_argument(
+        "-n", "--number", type=int, metavar="N", help="how many samples (default: one batch)"
+    )
+    command.add_argument(
+        "--assemble",
+        action="store_true",
+        help="build the network too, and print the shapes that it and its losses are fed with",
+    )
 
 
 def _add_export(command: argparse.ArgumentParser) -> None:
@@ -235,14 +304,18 @@ def _evaluate(given: argparse.Namespace) -> None:
 
 def _build(given: argparse.Namespace) -> None:
     # See above: an extra, and slow to load.
-    from kur.assemble import assemble
+    from kur.building import built, tried
+    from kur.drawing import draw, written
 
-    model = assemble(_kurfile(given), () if given.bare else ("train",), given.backend).model
-    print(f"{'line':>5}  {'layer':<32} {'kind':<20} shape")
-    for name, node in model.nodes.items():
-        shape = tuple(node.tensor.shape[1:])
-        print(f"{node.mark.line:>5}  {name:<32} {node.kind:<20} {shape}")
-    print(f"parameters: {model.keras.count_params():,}")
+    kurfile = _kurfile(given)
+    made = built(kurfile, given.compile, given.backend, bare=given.bare)
+    print(written(made.model, kurfile.path), flush=True)
+    if given.draw:
+        draw(made.model, given.draw)
+        print(f"drawing: {given.draw}", flush=True)
+    said = tried(made)
+    if said:
+        print(said)
 
 
 def _validate(given: argparse.Namespace) -> int:
@@ -270,18 +343,40 @@ def _dump(given: argparse.Namespace) -> None:
 
 def _data(given: argparse.Namespace) -> None:
     # See above: an extra, and slow to load.
-    from kur.assemble import providers
+    from kur.assemble import assemble, providers
+    from kur.building import shapes_of_step, with_data
 
-    training = given.section == "train"
-    for name, provider in providers(_kurfile(given), given.section).items():
-        print(f"{given.section}{' ' + name if name else ''}: {provider.samples} samples")
-        batches = provider.batches(0, training=training)
-        for number, batch in zip(range(given.number), batches, strict=False):
-            print(f"batch {number + 1}")
+    kurfile, section = _kurfile(given), given.section
+    if given.number is not None and given.number < 1:
+        raise KurError(f"-n {given.number}: at least one sample expected")
+    if section == "auto":
+        section = with_data(kurfile, ("train", "validate", "test", "evaluate")) or "train"
+    assembly = assemble(kurfile, (section,), given.backend) if given.assemble else None
+    for name, provider in (
+        assembly.data[section] if assembly else providers(kurfile, section)
+    ).items():
+        print(f"{section}{' ' + name if name else ''}: {provider.samples} samples")
+        left = given.number
+        for number, batch in enumerate(provider.batches(0, training=section == "train"), 1):
+            print(f"batch {number}")
             for source, value in batch.items():
-                shape = getattr(value, "shape", f"{len(value)} values")
-                first = " ".join(str(value[0]).split())
-                print(f"  {source}: {shape}  {first if len(first) < 90 else first[:87] + '...'}")
+                print(f"  {source}: {getattr(value, 'shape', f'{len(value)} values')}")
+            for what, shape in (shapes_of_step(assembly, batch) if assembly else {}).items():
+                print(f"  -> {what}: {shape}")
+            left = _print_samples(batch, left)
+            if not left:
+                break
+
+
+def _print_samples(batch: Mapping[str, Any], most: int | None) -> int:
+    """Print the samples of a batch, `most` of them; how many are still wanted."""
+    count = len(batch["sample"])
+    for i in range(count if most is None else min(count, most)):
+        print(f"entry {i + 1}/{count}")
+        for source, value in batch.items():
+            told = " ".join(str(value[i]).split())
+            print(f"  {source}: {told if len(told) < 90 else told[:87] + '...'}")
+    return max(0, (most or 0) - count)
 
 
 def _export(given: argparse.Namespace) -> None:

@@ -70,6 +70,22 @@ def table(model: Model) -> tuple[Row, ...]:
     )
 
 
+def written(model: Model, main: Path) -> str:
+    """The table as text; lines of other files than `main` are given with their file."""
+    rows = [("layer", "kind", "shape", "parameters", "line")]
+    for row in table(model):
+        shape = " x ".join("?" if size is None else str(size) for size in row.shape)
+        frozen = " (frozen)" if row.parameters and not row.trainable else ""
+        line = f"{row.line}" if row.file == str(main) else f"{row.file}:{row.line}"
+        rows.append((row.layer, row.kind, shape or "1", f"{row.parameters:,}{frozen}", line))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)) for row in rows]
+    net = model.keras
+    learn = sum(prod(one.shape) for one in net.trainable_weights)
+    total = f"parameters: {net.count_params():,}, of which {learn:,} learn"
+    return "\n".join([*(line.rstrip() for line in lines), total])
+
+
 def _is_part(name: str, layer: str) -> bool:
     """Whether the Keras layer `name` is, or stands inside, the node's layer."""
     return name == layer or name.startswith(f"{layer}-")

@@ -11,6 +11,7 @@ import copy
 import datetime
 import functools
 import json
+import logging
 import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -24,6 +25,7 @@ from kur.marks import Mark, MarkedDict, MarkedList, mark_at, mark_of, marked
 from kur.schema import SECTIONS, all_names, canonical, names_of
 from kur.scope import LazySection
 
+_log = logging.getLogger(__name__)
 _LAZY = ("templates", "model")
 _ENGINE_NAMES = {"tags", "oldest", "layers"}
 
@@ -86,6 +88,7 @@ class Kurfile:
         """
         self._errors, self.unevaluated = errors, {}
         self.raw = self._read()
+        _log.info("read %s: sections %s", self._filename, ", ".join(map(str, self.raw)))
         self._check_sections()
         self._data = self.raw.copy()
         self._names = {

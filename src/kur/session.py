@@ -6,6 +6,7 @@ Knows how sections are turned into options; the work itself is done by `train`, 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from kur.step import OnBatch, measure
 from kur.train import Trainer, TrainOptions
 
 REGISTERED = (_plot, _tensorboard)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def training(
     Enter after each batch."""
     made = made or Made()
     section, base = train_section(kurfile), kurfile.path.parent
-    log = _log(section.log, base)
+    log = _log_of(section.log, base)
     hooks = make_hooks(kurfile, section.hooks, log)
     judges = make_evaluation_hooks(kurfile, "validate", run_section(kurfile, "validate").hooks)
     sections = ("train", "validate") if run_section(kurfile, "validate").data else ("train",)
@@ -92,6 +94,7 @@ def ready(
         with placing(kurfile, _weights_path(kurfile, name)):
             weights = section_weights(kurfile, name)
             says = _of_data(weights)
+        _log.info("weights: %s", weights)
     missing = () if name in made.data else (name,)
     assembly = assemble(kurfile, missing, backend, says=says, given=made.data, model=made.model)
     if weights is not None:
@@ -233,7 +236,7 @@ def optimizer_of(kurfile: Kurfile) -> Optimizer:
         raise kurfile.error(None, path, str(error)) from None
 
 
-def _log(target: LogTarget | None, base: Path) -> Log:
+def _log_of(target: LogTarget | None, base: Path) -> Log:
     """A log in a file, or in a folder, where a log of Kur 0.7 is gone on with."""
     if target is None or target.path is None:
         return Log(None)

@@ -6,6 +6,7 @@ What one batch does is `step`'s. Knows nothing of YAML or suppliers.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ from kur.naming import check, filled, latest
 from kur.optimizers import Optimizer
 from kur.schema import Checkpoint, StopWhen, TrainWeights
 from kur.step import Losses, NotANumber, OnBatch, explain, measure, train_on, with_losses
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,10 +234,12 @@ class Trainer:
         saved = options.path(options.state_path)
         initial = options.path(options.weights.initial)
         if saved is not None and saved.is_file():
+            _logger.info("going on from the checkpoint %s", saved)
             found = load_checkpoint(saved, self._model.keras, self._optimizer.keras)
             known = {one.name for one in fields(State)}
             self.state = State(**{key: value for key, value in found.items() if key in known})
         elif initial is not None and (options.weights.must_exist or initial.exists()):
+            _logger.info("initial weights: %s", initial)
             restore(initial, self._model)
             if options.own(initial):
                 self._recall()
