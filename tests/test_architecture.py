@@ -54,7 +54,7 @@ LAYERS = {
         "assemble", "slack", "evaluate", "evaluation_hooks", "train", "hooks", "plot",
         "tensorboard", "session", "building", "transcribe", "onnx_recurrent", "export",
         "drawing", "validate",
-        "api", "plugin_cli", "cli",
+        "api", "starter", "plugin_cli", "cli",
     ],
 }
 # fmt: on

@@ -139,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     made["dump"].add_argument("-p", "--pre-parse", action="store_true", help="as it is read")
     _add_data(made["data"])
     _add_export(made["export"])
+    _add_init(commands)
     add_plugin_commands(commands)
     return parser
 
@@ -146,6 +147,21 @@ def _parser() -> argparse.ArgumentParser:
 def _add_verbose(command: argparse.ArgumentParser, name: str) -> None:
     told = "say what is being done; twice: in detail; three times: libraries too"
     command.add_argument("-v", "--verbose", dest=name, action="count", default=0, help=told)
+
+
+def _add_init(commands: Any) -> None:
+    about = "write a commented Kurfile to start from, with data that it trains on at once"
+    command = commands.add_parser("init", help=about, description=about)
+    command.add_argument("file", type=Path, help="the Kurfile to write (.yml)")
+    command.add_argument(
+        "--kind",
+        default="points",
+        choices=["points", "images", "speech"],
+        help="what it learns from: points of a plane (default), pictures or sounds",
+    )
+    command.add_argument("--force", action="store_true", help="overwrite what is there")
+    command.set_defaults(run=_init)
+    _add_verbose(command, "more_verbose")
 
 
 def _add_build(command: argparse.ArgumentParser) -> None:
@@ -266,6 +282,15 @@ def _stop_on_signal(trainer: Trainer) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _init(given: argparse.Namespace) -> None:
+    # See above: an extra.
+    from kur.starter import init
+
+    data = init(given.file, given.kind, force=given.force)
+    print(f"{given.file}: a Kurfile to start from, with its data in {data}")
+    print(f"'kur train {given.file}' trains it")
 
 
 def _test(given: argparse.Namespace) -> None:
