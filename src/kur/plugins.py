@@ -105,7 +105,8 @@ def load(name: str, folder: Path, hint: str) -> None:
     sentence with its name, where it failed, why, and the `hint`."""
     file = file_of(name, folder)
     if file is None:
-        raise KurError(f"the plugin {name!r} is not installed, neither in {folder} nor by pip")
+        where = f"neither in {folder} nor by pip"
+        raise KurError(f"the plugin {name!r} is not installed, {where}; {hint}")
     if name in _loaded and _loaded[name] == file.resolve():
         return
     if _taken(name, file):
