@@ -134,8 +134,8 @@ def make_library(
         for number in range(round(hours / each)):
             digest = hashlib.sha256(str(number).encode()).hexdigest()
             with writer.track(digest[:12], 0) as track:
-                for _ in range(0, size, 500):
-                    chosen = dice.integers(0, len(pieces), min(size, 500))
+                for done in range(0, size, 500):
+                    chosen = dice.integers(0, len(pieces), min(size - done, 500))
                     track.append(pieces[chosen].reshape(-1, speech.shape[1]))
                 staged = writer.stage([track])
             name = f"recording {number}"
