@@ -33,7 +33,7 @@ Alignment = tuple[int, int]  # cost, length in frames
 
 
 def plain_scan(
-    costs: Costs, phones: list[int], words: tuple[int, ...], prices: Tolerance
+    costs: Costs, phones: list[int], words: tuple[int, ...], prices: Tolerance, blank: int = BLANK
 ) -> list[Alignment]:
     """Cheapest alignment, the shortest of equals, that ends at each frame: (cost, frames)."""
 
@@ -59,7 +59,7 @@ def plain_scan(
             new_units.append((cost + min(row[phones[at]], prices.clip), frames + 1))
             cost, frames = min(gaps[at], units[at])
             charge = prices.pause if at + 1 in words else prices.gap
-            new_gaps.append((cost + min(row[BLANK], prices.gap_clip) + charge, frames + 1))
+            new_gaps.append((cost + min(row[blank], prices.gap_clip) + charge, frames + 1))
         units, gaps = new_units, new_gaps
         ends.append(min(units[-1], then(units[-2], prices.deletion) if count > 1 else FAR))
     return ends

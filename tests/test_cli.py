@@ -104,6 +104,24 @@ def test_json_lines_for_a_query(run: Run, talk: Path) -> None:
     assert mention["recording"] == json.loads(run("list", "--json").out)["id"]
 
 
+def test_why_is_drawn_and_told(run: Run, talk: Path) -> None:
+    run("add", "talk.wav")
+    drawn = run("search", "harbour", "--why")
+    assert drawn.status == 0
+    [line] = re.findall(r"^ +sought +(.+)$", drawn.out, re.M)
+    assert [unit for unit in line.split() if unit != "·"] == ["HH", "AA", "R", "B", "ER"]
+    assert "confidence" in drawn.out
+    told = json.loads(run("search", "harbour", "--why", "--json").out)
+    [mention] = told["mentions"]
+    [heard] = mention["heard"]
+    sought = [step["sought"] for step in heard["why"]["steps"] if step["sought"]]
+    assert sought == heard["units"]
+    cost = sum(step["cost"] for step in heard["why"]["steps"])
+    assert cost == pytest.approx(-heard["score"] * len(sought), abs=0.02)
+    grouped = json.loads(run("search", "harbour", "--why", "--json", "--by-recording").out)
+    assert grouped["recordings"][0]["mentions"][0]["heard"][0]["why"] == heard["why"]
+
+
 def test_one_line_a_query_also_for_bad_ones(run: Run, talk: Path, tmp_path: Path) -> None:
     run("add", "talk.wav")
     (tmp_path / "queries.txt").write_text("lantern\n\nx\n  harbour \nlantern\n")

@@ -29,7 +29,7 @@ from earshot.present import (
     result_line,
     result_rows,
 )
-from earshot.types import Group, Heard, Mention, Recording, SearchResult
+from earshot.types import Group, Heard, Mention, Reason, Recording, SearchResult, Step, Why
 
 RECORDING = Recording(
     "3f2a1b4c5d6e", "/talks/a.wav", "a", 3725.4, 2, "3f2a1b4c5d6e" * 5, 1234567, "2026-01-01"
@@ -175,6 +175,22 @@ def test_what_was_heard_is_shown_where_it_may_differ() -> None:
     assert " As" not in text
     other = replace(MENTION, heard=(replace(HEARD, units=("AA", "B")),))
     assert "HH AA" in shown(replace(RESULT, mentions=(one, other)))
+
+
+def test_why_is_data_where_it_was_asked_for() -> None:
+    step = Step("replaced", "HH", "K", 751.25, 751.29, 1.123456, 0.2, 0)
+    why = Why((step,), (Reason("pace", "how fast", 0.123456, -1.0),), 0.5, -0.5)
+    fields = [
+        json.loads(result_line(replace(RESULT, mentions=(replace(MENTION, heard=(one,)),))))
+        for one in (HEARD, replace(HEARD, why=why))
+    ]
+    plain, told = (each["mentions"][0]["heard"][0] for each in fields)
+    assert "why" not in plain and "features" not in plain
+    assert told["why"]["steps"][0]["heard"] == "K"
+    assert told["why"]["steps"][0]["cost"] == 1.1235
+    assert told["why"]["reasons"][0] == {
+        "name": "pace", "meaning": "how fast", "value": 0.1235, "adds": -1.0,
+    }  # fmt: skip
 
 
 def test_pages_say_what_is_before_and_behind_them() -> None:

@@ -21,6 +21,7 @@ import typer
 from typer.core import TyperGroup
 
 from earshot.about import NOTHING, about
+from earshot.alignments import print_why
 from earshot.asking import example, filters, joined, pairs, read_queries
 from earshot.errors import EarshotError, QueryError, UsageError
 from earshot.library import MIN_CONFIDENCE, TOP, Library
@@ -55,6 +56,7 @@ from earshot.options import (
     Tags,
     Title,
     Top,
+    Why,
 )
 from earshot.outcome import Outcome, Status
 from earshot.present import (
@@ -239,10 +241,12 @@ def search(
     network: NetworkChoice = None,
     as_json: Json = False,
     as_csv: Csv = False,
+    why: Why = False,
 ) -> None:
     """Find where something was said, most likely mentions first."""
     _not_both(as_json and as_csv, "--json and --csv")
     _not_both(page > 1 and offset, "--page and --offset")
+    _not_both(as_csv and why, "--csv and --why")
     lines = _lines(query, queries, like)
     where = filters(
         tag=tag, title=title, date=date, after=after, before=before, longer=longer, shorter=shorter,
@@ -262,7 +266,7 @@ def search(
         if queries is not None:  # a bad line is reported in its place, the others are searched for
             refused = _refused(opened, lines)
         view: dict[str, Any] = {"top": top, "min_confidence": min_confidence, "offset": offset}
-        view |= {"order": order, "by_recording": by_recording, "where": where}
+        view |= {"order": order, "by_recording": by_recording, "where": where, "why": why}
         if like is not None:
             results = iter([opened.search_like(*example(like), **view)])
         else:
@@ -418,6 +422,7 @@ def _print_results(
             print(*result_rows(result), sep="\n", end="\n" if result.mentions else "", flush=True)
         else:
             print_result(terminal, result, look)
+            print_why(terminal, result, look.offset)
 
 
 def _not_both(both: object, names: str) -> None:

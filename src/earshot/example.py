@@ -1,19 +1,28 @@
 """A piece of sound as a query: what the ear heard in it -> the unit sequences that it may be.
 
 The most probable sequences under CTC stand for the lattice of all of them: they are searched for as
-the pronunciations of a phrase are. It knows activations, and nothing of files or how is searched.
+the pronunciations of a phrase are. It knows where activations come from, a file or a library, and
+nothing of how is searched.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from earshot.errors import QueryError
+from earshot.errors import QueryError, UsageError
+from earshot.index import Snapshot, log_posteriors
 from earshot.letters import prefix_beam_search
+from earshot.types import Recording, Span
 from earshot.units import FEWEST_UNITS, MOST_UNITS, Pronunciation
+
+if TYPE_CHECKING:
+    from earshot.adding import Listener
 
 LONGEST_SECONDS = 15.0
 """Of sound that is taken as an example: more than MOST_UNITS are hardly said in less."""
@@ -46,3 +55,41 @@ def pronunciations(
         Pronunciation(tuple(units[at] for at in way), (0,), rank, log_p - top, (False,))
         for rank, (way, log_p) in enumerate(fits)
     ]
+
+
+def said_in(
+    snapshot: Snapshot, recording: Recording, span: Span, channel: int | None
+) -> npt.NDArray[np.float32]:
+    """Log-posteriors (frames, units) of a span of a recording.
+
+    Without a `channel`, those of the one that is spoken on. Raises QueryError for more than a long
+    phrase, UsageError for a recording that is gone.
+    """
+    if span.duration > LONGEST_SECONDS:
+        raise QueryError(f"an example is {LONGEST_SECONDS:g} seconds long at most")
+    network = snapshot.manifest.network
+    first = int(span.start / network.frame_seconds)
+    last = max(round(span.end / network.frame_seconds), 1)
+    pieces = [
+        heard.costs(first, last)
+        for entry, heard in zip(snapshot.tracks, snapshot.heard, strict=True)
+        if entry.recording == recording.id and channel in (None, entry.channel)
+    ]
+    if not pieces:
+        raise UsageError(f"the recording '{recording.title}' has just been removed")
+    return log_posteriors(max(pieces, key=lambda piece: int((piece[:, network.blank] > 0).sum())))
+
+
+def heard_in(path: Path, network: Listener) -> npt.NDArray[np.float32]:
+    """Log-posteriors (frames, units) of an audio file.
+
+    Raises QueryError for more than a long phrase, MediaError for what cannot be listened to.
+    """
+    from earshot import media  # loads FFmpeg
+
+    if (media.probe(path).duration or 0.0) > LONGEST_SECONDS:
+        raise QueryError(f"{path}: an example is {LONGEST_SECONDS:g} seconds long at most")
+    blocks = media.blocks(path, channels="mix", sample_rate=network.sample_rate)
+    mono = (block[0] for block in islice(blocks, 1))  # a block is 30 seconds
+    pieces = list(network.listen(mono))
+    return np.concatenate(pieces) if pieces else np.zeros((0, len(network.units)), np.float32)

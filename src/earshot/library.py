@@ -22,16 +22,16 @@ from platformdirs import user_data_path
 from earshot import searching
 from earshot.about import NOTHING, About
 from earshot.catalog import Catalog, pick
-from earshot.errors import LibraryError, MediaError, QueryError, UsageError
-from earshot.example import LONGEST_SECONDS
+from earshot.errors import LibraryError, MediaError, UsageError
+from earshot.example import heard_in, said_in
 from earshot.example import pronunciations as exampled
+from earshot.explaining import explained
 from earshot.index import (
     SEGMENTS,
     DamagedSegment,
     NetworkEntry,
     Snapshot,
     index_writer,
-    log_posteriors,
     open_snapshot,
     read_manifest,
     require_network,
@@ -42,7 +42,15 @@ from earshot.installed import by_fingerprint, find
 from earshot.network import SHIPPED, Network
 from earshot.outcome import AddReport, Outcome, ProgressCallback
 from earshot.query import holds, read_filters
-from earshot.searching import LEAST_CONFIDENCE, Field, Order, View, exemplified, understood
+from earshot.searching import (
+    LEAST_CONFIDENCE,
+    Asked,
+    Field,
+    Order,
+    View,
+    exemplified,
+    understood,
+)
 from earshot.types import Mention, Recording, SearchResult, Span
 
 if TYPE_CHECKING:
@@ -184,17 +192,19 @@ class Library:
         order: Order = "confidence",
         by_recording: bool = False,
         where: str = "",
+        why: bool = False,
     ) -> SearchResult:
         """Find where `query`, in the query language, was said: the `top` mentions (None: all).
 
         `offset` leaves out so many before them. They are in order of confidence or of time; if
         `by_recording`, `top` and `offset` count recordings, each with all its mentions. `where`
         has filters as a query may hold them (`tag:news after:2020`): only recordings that fit are
-        searched. Raises QueryError for a query that cannot be searched for, OtherNetwork when the
-        library was made by another network, LibraryError when it cannot be read.
+        searched. `why` lays open each mention's alignment and what its confidence is made of.
+        Raises QueryError for a query that cannot be searched for, OtherNetwork when the library
+        was made by another network, LibraryError when it cannot be read.
         """
         view = View(top, min_confidence, offset, order, by_recording)
-        return next(self._search_each([query], view, where))
+        return next(self._search_each([query], view, where, why))
 
     def search_many(
         self,
@@ -206,13 +216,14 @@ class Library:
         order: Order = "confidence",
         by_recording: bool = False,
         where: str = "",
+        why: bool = False,
     ) -> Iterator[SearchResult]:
         """Like `search` for each query in turn, but faster: many share one pass over the index.
 
         Yields results in the order of the queries; `seconds` of each is its share of a pass.
         """
         view = View(top, min_confidence, offset, order, by_recording)
-        return self._search_each(queries, view, where)
+        return self._search_each(queries, view, where, why)
 
     def search_like(
         self,
@@ -225,6 +236,7 @@ class Library:
         order: Order = "confidence",
         by_recording: bool = False,
         where: str = "",
+        why: bool = False,
     ) -> SearchResult:
         """Find what sounds like an example: an audio file, a mention, or a span of a recording.
 
@@ -237,12 +249,11 @@ class Library:
         if isinstance(example, Recording) or span is not None or isinstance(example, Mention):
             label, heard = self._said(example, span, snapshot)
         else:
-            label, heard = f"like {os.fspath(example)}", self._heard(Path(example))
+            label, heard = f"like {os.fspath(example)}", heard_in(Path(example), self._listener())
         network = snapshot.manifest.network
         ways = exampled(heard, network.units, network.blank)
         asked = exemplified(label, ways, where)
-        field = Field(snapshot, self._calibrated(), self._rows)
-        return next(searching.search([asked], field, view))
+        return next(self._answered([asked], view, snapshot, why))
 
     def require_query(self, query: str) -> None:
         """Raises QueryError for a query that cannot be searched for; searches nothing."""
@@ -350,14 +361,20 @@ class Library:
         return tuple(problems)
 
     def _search_each(
-        self, queries: Iterable[str], view: View, where: str
+        self, queries: Iterable[str], view: View, where: str, why: bool
     ) -> Iterator[SearchResult]:
         waiting = iter(queries)
         while batch := list(islice(waiting, BATCH)):
             snapshot = self._present()
             asked = [understood(query, self.pronunciations, where) for query in batch]
-            field = Field(snapshot, self._calibrated(), self._rows)
-            yield from searching.search(asked, field, view)
+            yield from self._answered(asked, view, snapshot, why)
+
+    def _answered(
+        self, asked: Sequence[Asked], view: View, snapshot: Snapshot, why: bool
+    ) -> Iterator[SearchResult]:
+        calibration = self._calibrated()
+        for result in searching.search(asked, Field(snapshot, calibration, self._rows), view):
+            yield explained(result, snapshot, calibration) if why else result
 
     def _said(
         self,
@@ -365,8 +382,7 @@ class Library:
         span: Span | None,
         snapshot: Snapshot,
     ) -> tuple[str, npt.NDArray[np.float32]]:
-        """What a span of a recording is called, and its activations; of several channels those
-        of the one that is spoken on."""
+        """What a span of a recording is called, and its activations."""
         channel = example.channel if isinstance(example, Mention) and span is None else None
         if isinstance(example, Mention):
             span = span or example.span
@@ -374,32 +390,8 @@ class Library:
         recording = example if isinstance(example, Recording) else self.show(os.fspath(example))
         span = span or Span(0.0, recording.duration)
         _require_inside(span, recording)
-        frame = snapshot.manifest.network.frame_seconds
-        first, last = int(span.start / frame), max(round(span.end / frame), 1)
-        if span.duration > LONGEST_SECONDS:
-            raise QueryError(f"an example is {LONGEST_SECONDS:g} seconds long at most")
-        pieces = [
-            heard.costs(first, last)
-            for entry, heard in zip(snapshot.tracks, snapshot.heard, strict=True)
-            if entry.recording == recording.id and channel in (None, entry.channel)
-        ]
-        if not pieces:
-            raise UsageError(f"the recording '{recording.title}' has just been removed")
-        blank = snapshot.manifest.network.blank
-        spoken = max(pieces, key=lambda piece: int((piece[:, blank] > 0).sum()))
-        return f"like {recording.title}@{span.start:.2f}-{span.end:.2f}", log_posteriors(spoken)
-
-    def _heard(self, path: Path) -> npt.NDArray[np.float32]:
-        """The activations of an audio file that is an example."""
-        from earshot import media  # loads FFmpeg
-
-        network = self._listener()
-        if (media.probe(path).duration or 0.0) > LONGEST_SECONDS:
-            raise QueryError(f"{path}: an example is {LONGEST_SECONDS:g} seconds long at most")
-        blocks = media.blocks(path, channels="mix", sample_rate=network.sample_rate)
-        mono = (block[0] for block in islice(blocks, 1))  # a block is 30 seconds
-        pieces = list(network.listen(mono))
-        return np.concatenate(pieces) if pieces else np.zeros((0, len(network.units)), np.float32)
+        heard = said_in(snapshot, recording, span, channel)
+        return f"like {recording.title}@{span.start:.2f}-{span.end:.2f}", heard
 
     def _present(self) -> Snapshot:
         """The index as it is now; mapped anew only when it has changed."""

@@ -80,6 +80,9 @@ Like = Annotated[
         metavar="EXAMPLE", help="Search for what sounds like an audio file, or like ID@12.3-13.1."
     ),
 ]
+Why = Annotated[
+    bool, typer.Option("--why", help="Lay the units heard against those sought, and the reasons.")
+]
 Csv = Annotated[bool, typer.Option("--csv", help="Print lines of comma-separated values.")]
 Date = Annotated[
     str | None, typer.Option(metavar="DATE", help="Of this day, month or year: 2020-05-17, 2020.")

@@ -154,13 +154,11 @@ def print_result(terminal: Console, result: SearchResult, look: Look) -> None:
         terminal.print(Text(_nothing(result, look, searched)))
         return
     unicode = terminal.encoding.lower().startswith("utf")
-    shown: Sequence[Mention]
+    shown = shown_mentions(result)
     if result.groups:
         terminal.print(_groups_table(result.groups, look.offset, unicode))
-        shown = [max(group.mentions, key=lambda one: one.confidence) for group in result.groups]
     else:
         terminal.print(_mentions_table(result.mentions, look.offset, unicode))
-        shown = result.mentions
     count = len(result.groups) or len(result.mentions)
     if result.total > count:
         what = "recordings" if result.groups else "mentions"
@@ -173,6 +171,13 @@ def print_result(terminal: Console, result: SearchResult, look: Look) -> None:
         terminal.print(Text(line), soft_wrap=True)
     if result.note:
         terminal.print(Text(result.note), style="dim")
+
+
+def shown_mentions(result: SearchResult) -> Sequence[Mention]:
+    """Those that a person is shown one by one: all, or the best of each recording."""
+    if not result.groups:
+        return result.mentions
+    return [max(group.mentions, key=lambda one: one.confidence) for group in result.groups]
 
 
 def _nothing(result: SearchResult, look: Look, searched: str) -> str:
@@ -327,7 +332,18 @@ def _mention_fields(mention: Mention) -> dict[str, Any]:
         one["confidence"] = round(one["confidence"], 4)
     for one in fields["heard"]:
         one["score"] = round(one["score"], 3)
+        for name in ("words", "frames", "features", *([] if one["why"] else ["why"])):
+            del one[name]
+        _rounded(one.get("why", {}))
     return fields
+
+
+def _rounded(why: dict[str, Any]) -> None:
+    """Numbers of an explanation, no longer than they mean something."""
+    for each in (why, *why.get("steps", ()), *why.get("reasons", ())):
+        for name, value in each.items():
+            if isinstance(value, float):
+                each[name] = round(value, 4)
 
 
 def _json(fields: dict[str, Any]) -> str:

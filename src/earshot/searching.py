@@ -201,9 +201,20 @@ def _listen(
 
 
 def _heard(text: str, ways: Sequence[Pronunciation], channel: int, hit: Hit) -> Heard:
-    units = tuple(ways[hit.pronunciation].units)
+    way = ways[hit.pronunciation]
     span = hit.span
-    return Heard(text, units, channel, span.start, span.end, hit.confidence, hit.score)
+    return Heard(
+        text,
+        tuple(way.units),
+        channel,
+        span.start,
+        span.end,
+        hit.confidence,
+        hit.score,
+        tuple(way.words),
+        hit.frames,
+        hit.features,
+    )
 
 
 def _answered(

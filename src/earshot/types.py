@@ -6,6 +6,7 @@ Frozen dataclasses only; this module knows nothing of files, networks or how any
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,69 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One step of an alignment: a unit that was sought, or what was heard between two of them.
+
+    kind    heard: the unit was the ear's best guess there; faint: nothing was; replaced: another
+            unit was; missing: the unit was left out; gap: nothing between two units, for as long
+            as it takes; added: units between them that nobody sought
+    sought  the unit, or empty
+    heard   the ear's best guess, units separated by blanks, or empty
+    start, end  seconds; the same where a unit is missing
+    cost    nats; those of all steps are what the alignment costs
+    sure    probability of what was sought, at its best there (of a gap: that there was no unit)
+    word    index of the word of the phrase that the step belongs to
+    """
+
+    kind: Literal["heard", "faint", "replaced", "missing", "gap", "added"]
+    sought: str
+    heard: str
+    start: float
+    end: float
+    cost: float
+    sure: float
+    word: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One thing that a confidence is made of: its `value`, and how much it adds to the log-odds."""
+
+    name: str
+    meaning: str
+    value: float
+    adds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a phrase is thought to be heard: its alignment, and what its confidence is made of.
+
+    `log_odds` are the sum of `bias` and of what all `reasons` add; a curve measured on speech makes
+    the confidence of them.
+    """
+
+    steps: tuple[Step, ...]
+    reasons: tuple[Reason, ...]
+    bias: float
+    log_odds: float
+
+    @property
+    def cost(self) -> float:
+        """What the alignment costs, in nats."""
+        return sum(step.cost for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """A phrase where it was heard.
 
     `phrase` is the wording of the query that was heard, `units` the pronunciation that fits best.
     `channel` counts from 0, `start` and `end` are seconds. `confidence` is the probability that
     this phrase was said there, `score` the alignment's log-likelihood ratio per unit against the
-    ear's own best guess, in nats: 0 is perfect.
+    ear's own best guess, in nats: 0 is perfect. `words` are the indexes in `units` where words
+    start, `frames` the first and the last that the alignment takes, `features` what its confidence
+    was made of (`earshot.search.confidence.FEATURES`). `why` tells all that, where it is asked for.
     """
 
     phrase: str
@@ -62,6 +119,10 @@ class Heard:
     end: float
     confidence: float
     score: float = 0.0
+    words: tuple[int, ...] = (0,)
+    frames: tuple[int, int] = (0, 0)
+    features: tuple[float, ...] = ()
+    why: Why | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from earshot import lanes
-from earshot.errors import LibraryError, QueryError
-from earshot.search.align import STEPS_PER_NAT, Columns, Confusion, Plan, plan
+from earshot.errors import LibraryError
+from earshot.search.align import STEPS_PER_NAT, Columns, Plan
 from earshot.search.compiled import compiled
 from earshot.search.confidence import FEATURES, Calibration, Pronunciation, describe, log_alarms
+from earshot.search.ear import Ear
 from earshot.search.sweep import Rows, Sweep
 from earshot.types import Span
 
@@ -79,7 +80,8 @@ class Hit:
 
     `confidence` is the probability that the query was said there, `score` the alignment's
     log-likelihood ratio per unit against the ear's own best guess, in nats: 0 is perfect.
-    `pronunciation` is the index of the query's pronunciation that fits best there.
+    `pronunciation` is the index of the query's pronunciation that fits best there, `frames` are
+    the first and the last of its alignment, `features` as in `Candidate`.
     """
 
     track: int
@@ -87,6 +89,8 @@ class Hit:
     confidence: float
     score: float
     pronunciation: int = 0
+    frames: tuple[int, int] = (0, 0)
+    features: tuple[float, ...] = ()
 
 
 def search_tracks(
@@ -166,12 +170,10 @@ def candidates(
     threads: int | None = None,
 ) -> list[list[Candidate]]:
     """What `search_many` makes hits of, with features: what calibration learns on."""
-    ear = _Ear(
-        tuple(units), blank, frame_seconds, calibration, _confusion(units, blank, calibration)
-    )
+    ear = Ear.of(units, blank, frame_seconds, calibration)
     heard = tuple(_checked(track, len(units)) for track in tracks)
     library = _Searched(heard, sum(one.frames for one in heard) * frame_seconds / 3600.0, threads)
-    plans = [[_plan(one, ear) for one in pronunciations] for pronunciations in queries]
+    plans = [[ear.plan(one) for one in pronunciations] for pronunciations in queries]
     results: list[list[Candidate]] = [[] for _ in queries]
     for batch in _batches(plans, library):
         flat = [one for index in batch for one in plans[index]]
@@ -208,17 +210,6 @@ def distinct(rows: Rows, shared: float) -> npt.NDArray[np.bool_]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Ear:
-    """What the columns of the activations mean, and what is known of who made them."""
-
-    units: tuple[str, ...]
-    blank: int
-    frame_seconds: float
-    calibration: Calibration
-    confusion: Confusion | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class _Searched:
     """What is searched: tracks, their length, and in how many threads."""
 
@@ -240,27 +231,6 @@ class _Asked:
     own: slice
     pronunciations: Sequence[Pronunciation]
     plans: Sequence[Plan]
-
-
-def _confusion(units: Sequence[str], blank: int, calibration: Calibration) -> Confusion | None:
-    if calibration.confusion is None:
-        return None
-    if calibration.units != tuple(units):
-        raise LibraryError("The library's units are not those its network was measured on.")
-    return Confusion(calibration.confusion, blank)
-
-
-def _plan(pronunciation: Pronunciation, ear: _Ear) -> Plan:
-    unknown = sorted(set(pronunciation.units) - set(ear.units))
-    if unknown:
-        raise QueryError(f"The network that made this library knows no unit {unknown[0]!r}.")
-    return plan(
-        [ear.units.index(unit) for unit in pronunciation.units],
-        pronunciation.words,
-        blank=ear.blank,
-        tolerance=ear.calibration.tolerance,
-        deletions=ear.confusion.steps[:, ear.blank] if ear.confusion else None,
-    )
 
 
 def _checked(track: Track, units: int) -> lanes.Track:
@@ -294,7 +264,7 @@ def _settle(
     found: Sweep,
     ground: Sweep,
     library: _Searched,
-    ear: _Ear,
+    ear: Ear,
     top: int | None,
     min_confidence: float,
 ) -> Iterator[tuple[_Asked, list[Candidate]]]:
@@ -338,7 +308,7 @@ def _settle(
 
 
 def _scores(
-    one: _Asked, found: Sweep, ground: Sweep, library: _Searched, ear: _Ear
+    one: _Asked, found: Sweep, ground: Sweep, library: _Searched, ear: Ear
 ) -> list[npt.NDArray[np.float64]]:
     """For each pronunciation, by cost: how likely an accident is, the lower the better.
 
@@ -380,7 +350,7 @@ def _ceilings(
     return [int(np.searchsorted(one, score, side="right")) - 1 for one in scores], float(score)
 
 
-def _bound(one: _Asked, ceilings: Sequence[int], score: float, ear: _Ear) -> float:
+def _bound(one: _Asked, ceilings: Sequence[int], score: float, ear: Ear) -> float:
     """The most that a window is worth whose cost is above its ceiling, its score above `score`."""
     return max(
         ear.calibration.most_confident(
@@ -395,7 +365,7 @@ def _describe(
     found: Sequence[Rows],
     scores: Sequence[npt.NDArray[np.float64]],
     library: _Searched,
-    ear: _Ear,
+    ear: Ear,
     min_confidence: float,
 ) -> list[Candidate]:
     """Candidates that do not overlap, with features and confidence, the likeliest first.
@@ -446,7 +416,15 @@ def _hit(
     duration = tracks[found.track].heard.frames * frame_seconds
     span = Span(round(max(start, 0.0), 3), round(min(end, duration), 3))
     count = len(query[found.pronunciation].units)
-    return Hit(found.track, span, found.confidence, -found.cost / count, found.pronunciation)
+    return Hit(
+        found.track,
+        span,
+        found.confidence,
+        -found.cost / count,
+        found.pronunciation,
+        (found.start, found.end),
+        found.features,
+    )
 
 
 @compiled
