@@ -471,7 +471,7 @@ except SystemExit as done:
     assert done.code == 0, done.code
 """
     )
-    assert {"numpy", "numba", "sqlalchemy"} <= loaded  # it has searched
+    assert {"numpy", "llvmlite", "sqlalchemy"} <= loaded  # it has searched
     assert not loaded & FRAMEWORKS
 
 

@@ -93,5 +93,5 @@ def test_plans_that_begin_alike_share_their_beginning() -> None:
     words = [[0, 1, 2, 3], [0, 1, 2], [0, 1, 3], [2, 1]]
     plans = [plan(word, (0,), blank=BLANK, tolerance=Tolerance()) for word in words]
     (program,) = programs(plans)
-    assert program.nodes == 4 + 0 + 1 + 2
+    assert len(program.nodes) == 4 + 0 + 1 + 2
     assert len(list(programs(plans, most=1))) == 4

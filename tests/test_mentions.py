@@ -32,7 +32,7 @@ from earshot.search import (
     search_tracks,
 )
 from earshot.search.align import readable
-from earshot.search.mentions import distinct
+from earshot.search.likeliest import distinct
 
 EAR = SyntheticEar(11)
 BACKGROUND = (readable(SyntheticEar(12).babble(15_000)),)

@@ -7,18 +7,31 @@ library's files.
 
 from earshot.search.confidence import Calibration, Pronunciation
 from earshot.search.ear import Ear
-from earshot.search.mentions import Candidate, Hit, Track, candidates, search_many, search_tracks
+from earshot.search.likeliest import Found
+from earshot.search.mentions import (
+    Candidate,
+    Hit,
+    Track,
+    candidates,
+    hits,
+    search_columns,
+    search_many,
+    search_tracks,
+)
 from earshot.search.why import explain
 
 __all__ = [
     "Calibration",
     "Candidate",
     "Ear",
+    "Found",
     "Hit",
     "Pronunciation",
     "Track",
     "candidates",
     "explain",
+    "hits",
+    "search_columns",
     "search_many",
     "search_tracks",
 ]

@@ -25,24 +25,23 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import int64, uint64
 
 from earshot.errors import QueryError
 from earshot.lanes import Costs
-from earshot.search.compiled import compiled
+from earshot.search.native import kernel
 
 Keys = npt.NDArray[np.int64]
 Columns = npt.NDArray[np.int64]
-Origins = npt.NDArray[np.generic]
 
 STEPS_PER_NAT = 16
 
 # A key is `cost << AGE_BITS | age`, age being the alignment's length in frames: one minimum chooses
-# the cheapest alignment and, among equals, the shortest. FAR stands for "cannot be reached": far
-# above any limit, with room to add to it.
+# the cheapest alignment and, among equals, the shortest.
 AGE_BITS = 24
-FAR = 1 << 56
 NOTHING = np.iinfo(np.int64).max
+
+# A unit that cost less than this was heard cleanly.
+CLEAN_NATS = 1.0
 
 # Alignments dearer than this, in steps, cannot be asked for.
 DEAREST = 1 << 14
@@ -71,7 +70,7 @@ class Tolerance:
 
 
 class Plan(NamedTuple):
-    """A pronunciation made ready for the kernel (a tuple, because numba takes those as they are).
+    """A pronunciation made ready for the kernels.
 
     phones: int64, by unit, its column. deletions: by unit, the price of leaving it out. charge: by
     unit, what a frame in the gap after it costs. words: indexes where words start. The rest as in
@@ -95,6 +94,20 @@ class Plan(NamedTuple):
         """The least that any frame but the first of a unit costs."""
         return int(min(self.stay, *self.charge.tolist()))
 
+    def units(self, columns: Columns | None = None) -> Columns:
+        """What kernels take: (3, units) columns, prices of leaving out, charges.
+
+        columns: those of the activations that there are, rising, if these are not all.
+        """
+        phones = self.phones if columns is None else np.searchsorted(columns, self.phones)
+        return np.array((phones, self.deletions, self.charge), np.int64)
+
+    def prices(self, columns: Columns | None = None) -> Columns:
+        """What kernels take beside it: clip, gap_clip, stay, blank, limit, a clean unit's most."""
+        blank = self.blank if columns is None else int(np.searchsorted(columns, self.blank))
+        clean = round(CLEAN_NATS * STEPS_PER_NAT)
+        return np.array((self.clip, self.gap_clip, self.stay, blank, self.limit, clean), np.int64)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Confusion:
@@ -116,6 +129,15 @@ class Confusion:
             for other, price in enumerate(prices)
             if other not in (column, self.blank) and price < 255
         ]
+
+    def pairs(self, plan: Plan) -> Columns:
+        """Rows (column, other column, price) for the units of a plan."""
+        rows = [
+            (column, *heard)
+            for column in sorted(set(plan.phones.tolist()))
+            for heard in self.heard(column)
+        ]
+        return np.array(rows, np.int64).reshape(-1, 3)
 
     def soften(self, costs: Costs, plan: Plan) -> Costs:
         """Costs (frames, units) after confusions, in the columns that `plan` needs."""
@@ -198,7 +220,8 @@ def scan(costs: Costs, plan: Plan) -> Keys:
     alignment costs more than `plan.limit`; `unpack` tells cost and length.
     """
     keys = np.empty(len(costs), np.int64)
-    scan_into(costs, plan, keys)
+    states = np.empty((4, len(plan.phones)), np.int64)
+    kernel("scan")(costs, plan.units(), plan.prices(), states, keys)
     return keys
 
 
@@ -209,120 +232,9 @@ def unpack(keys: Keys) -> tuple[Columns, Columns]:
 
 def trace(costs: Costs, plan: Plan, start: int, end: int) -> Trace:
     """Spell out the cheapest alignment of `plan` from frame `start` to frame `end`, inclusive."""
-    parts = np.zeros((4, len(plan.phones)), np.int64)
-    trace_into(costs, plan, start, end, parts)
+    count = len(plan.phones)
+    parts = np.empty((4, count), np.int64)
+    states = np.empty((4, count), np.int64)
+    came_from = np.empty((end - start + 1, count), np.uint8)
+    kernel("trace")(costs, plan.units(), plan.prices(), start, end, states, came_from, parts)
     return Trace(*parts)
-
-
-@compiled
-def scan_into(costs: Costs, plan: Plan, keys: Keys) -> None:
-    """`scan`, into `keys`."""
-    count = uint64(plan.phones.shape[0])
-    units = np.full(count, FAR, np.int64)
-    gaps = np.full(count, FAR, np.int64)
-    # What it costs more to come from the unit before, or the one before that, without a gap.
-    again, again2 = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    for at in range(1, plan.phones.shape[0]):
-        again[at] = FAR if plan.phones[at] == plan.phones[at - 1] else 0
-        again2[at] = FAR if at > 1 and plan.phones[at] == plan.phones[at - 2] else 0
-    for frame in range(uint64(costs.shape[0])):
-        blanked = min(int64(costs[frame, uint64(plan.blank)]), plan.gap_clip)
-        # What was before this frame, one unit back and two: where every alignment starts is the
-        # gap of a unit in front, which costs nothing.
-        unit, gap, unit2, gap2, skip = FAR, 0, FAR, FAR, 0
-        for at in range(count):
-            unit1, gap1 = units[at], gaps[at]
-            before = min(gap, unit + again[at])
-            earlier = min(gap2, unit2 + again2[at]) + skip
-            best = min(min(before, earlier), unit1 + (plan.stay << AGE_BITS))
-            emission = min(int64(costs[frame, uint64(plan.phones[at])]), plan.clip)
-            charge = (blanked + plan.charge[at]) << AGE_BITS
-            units[at] = min(best + (emission << AGE_BITS) + 1, FAR)
-            gaps[at] = min(min(gap1, unit1) + charge + 1, FAR)
-            unit2, gap2, unit, gap = unit, gap, unit1, gap1
-            skip = plan.deletions[at] << AGE_BITS
-        key = units[count - uint64(1)]
-        if count > uint64(1):
-            key = min(key, units[count - uint64(2)] + skip)
-        keys[frame] = key if key >> AGE_BITS <= plan.limit else NOTHING
-
-
-# What a unit was reached from, in `_walk` and `_trace`.
-_STAYED, _UNIT, _GAP, _UNIT_BUT_ONE, _GAP_BUT_ONE, _START, _START_BUT_ONE = range(7)
-
-
-@compiled
-def trace_into(costs: Costs, plan: Plan, start: int, end: int, parts: Columns) -> None:
-    """The arrays of a Trace, into `parts` (4, units or more)."""
-    count = plan.phones.shape[0]
-    from_unit = np.zeros((end - start + 1, count), np.int8)
-    from_gap = np.zeros((end - start + 1, count), np.bool_)
-    at = _walk(costs, plan, start, end, from_unit, from_gap)
-    first, last, unit_costs, gap_costs = parts[0], parts[1], parts[2], parts[3]
-    parts[:2] = -1
-    parts[2:] = 0
-    if at < count - 1:
-        unit_costs[at + 1] = plan.deletions[count - 1]
-    in_gap = False
-    for back in range(end - start + 1):
-        step = end - start - back
-        frame = start + step
-        if in_gap:
-            blanked = min(int64(costs[frame, plan.blank]), plan.gap_clip)
-            gap_costs[at] += blanked + plan.charge[at]
-            in_gap = from_gap[step, at]
-            continue
-        last[at] = max(last[at], frame)
-        first[at] = frame
-        unit_costs[at] += min(int64(costs[frame, plan.phones[at]]), plan.clip)
-        came = from_unit[step, at]
-        if came == _STAYED:
-            unit_costs[at] += plan.stay
-        elif came in (_UNIT, _GAP):
-            at -= 1
-        elif came in (_UNIT_BUT_ONE, _GAP_BUT_ONE, _START_BUT_ONE):
-            unit_costs[at - 1] = plan.deletions[at - 1]
-            at -= 2
-        in_gap = came in (_GAP, _GAP_BUT_ONE)
-
-
-@compiled
-def _walk(
-    costs: Costs, plan: Plan, start: int, end: int, from_unit: Origins, from_gap: Origins
-) -> int:
-    """The kernel's recurrence from one start, keeping in from_* where each state came from.
-
-    from_unit (frames, units): one of the constants above; from_gap: whether the gap went on.
-    Returns the index of the last unit that is not left out.
-    """
-    count: int = plan.phones.shape[0]
-    units = np.full(count, FAR, np.int64)
-    gaps = np.full(count, FAR, np.int64)
-    for frame in range(start, end + 1):
-        blanked = min(int64(costs[frame, plan.blank]), plan.gap_clip)
-        for back in range(count):
-            at = count - 1 - back
-            came, best = _STAYED, units[at] + plan.stay
-            if at >= 1:
-                if plan.phones[at - 1] != plan.phones[at] and units[at - 1] < best:
-                    came, best = _UNIT, units[at - 1]
-                if gaps[at - 1] < best:
-                    came, best = _GAP, gaps[at - 1]
-            if at >= 2:
-                skip = plan.deletions[at - 1]
-                if plan.phones[at - 2] != plan.phones[at] and units[at - 2] + skip < best:
-                    came, best = _UNIT_BUT_ONE, units[at - 2] + skip
-                if gaps[at - 2] + skip < best:
-                    came, best = _GAP_BUT_ONE, gaps[at - 2] + skip
-            if frame == start and at == 0:
-                came, best = _START, 0
-            if frame == start and at == 1 and plan.deletions[0] < best:
-                came, best = _START_BUT_ONE, plan.deletions[0]
-            from_unit[frame - start, at] = came
-            from_gap[frame - start, at] = gaps[at] < units[at]
-            emission = min(int64(costs[frame, plan.phones[at]]), plan.clip)
-            gaps[at] = min(min(gaps[at], units[at]) + blanked + plan.charge[at], FAR)
-            units[at] = min(best + emission, FAR)
-    if count > 1 and units[count - 2] + plan.deletions[count - 1] < units[count - 1]:
-        count -= 1
-    return count - 1

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,26 +27,21 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from earshot.errors import NetworkError
-from earshot.lanes import BLOCK, Costs, Lanes, Track, laid
-from earshot.search.align import (
-    STEPS_PER_NAT,
-    Columns,
-    Confusion,
-    Plan,
-    Tolerance,
-    readable,
-    trace_into,
-)
-from earshot.search.compiled import compiled
-from earshot.search.stretches import soften_into, sources, take
+from earshot.lanes import BLOCK, Costs, Track, costs_of, laid
+from earshot.search.align import STEPS_PER_NAT, Confusion, Plan, Tolerance, readable
+from earshot.search.native import kernel
+from earshot.search.tasks import in_threads
 
 FORMAT = 1
 
-# A unit that cost less than this was heard cleanly.
-CLEAN_NATS = 1.0
-
 # Length of an average unit in running speech, in seconds: pace is told relative to it.
 UNIT_SECONDS = 0.08
+
+# Alignments that one thread describes at a time.
+SOME = 256
+
+# By level: how likely a unit is against the best one.
+_LIKELY = np.exp(costs_of(np.arange(16, dtype=np.uint8)) / -float(STEPS_PER_NAT))
 
 # Of so many units, equally likely, any one could come next: what a language leaves open.
 PERPLEXITY = 20.0
@@ -186,8 +181,11 @@ class Calibration:
 
     def confidence(self, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Probabilities (candidates,) of `features` (candidates, len(FEATURES))."""
-        weights = np.array([self.weights.get(feature.name, 0.0) for feature in FEATURES])
-        return self._corrected(np.clip(features @ weights + self.bias, -30.0, 30.0))
+        odds = np.full(len(features), self.bias)
+        # Summed in one order whatever the number of rows: a product of matrices is not.
+        for index, feature in enumerate(FEATURES):
+            odds += self.weights.get(feature.name, 0.0) * features[:, index]
+        return self._corrected(np.clip(odds, -30.0, 30.0))
 
     def _corrected(self, odds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         if self.curve:
@@ -268,104 +266,81 @@ def describe(
     alarms: npt.NDArray[np.float64],
     frame_seconds: float,
     confusion: Confusion | None = None,
+    threads: int = 1,
 ) -> npt.NDArray[np.float64]:
     """The features (alignments, len(FEATURES)) of alignments of one plan.
 
     rows: (alignments, 3 or more) index of the track, first and last frame; alarms: (alignments,).
     """
     count = len(plan.phones)
-    measured = np.zeros((len(rows), 8))
-    softened = sources(plan, confusion)
-    homes = np.array([id(tracks[index].lanes) for index in rows[:, 0].tolist()], np.int64)
-    first = np.array([tracks[index].first for index in rows[:, 0].tolist()], np.int64) * BLOCK
-    for home in np.unique(homes):
-        here = np.flatnonzero(homes == home)
-        lanes = tracks[rows[here[0], 0]].lanes
-        found = np.zeros((len(here), 8))
-        line = first[here] + rows[here, 1]
-        _measure_all(lanes, line, rows[here, 2] - rows[here, 1] + 1, plan, softened, found)
-        measured[here] = found
-    unit_costs, worst, clean, deleted, gap, pause, spoken, doubt = measured.T
+    measured = _measured(tracks, rows, plan, confusion, threads)
+    cost, worst, clean, deleted, gaps, pause, spoken, doubt = measured.T
     pace = np.log(np.maximum(spoken, 1) * frame_seconds / (count * UNIT_SECONDS))
     spelled = pronunciation.spelled
     same = np.ones(len(rows))
     return np.column_stack(
         (
             alarms,
-            (unit_costs + gap) / count,
-            worst,
+            (cost + gaps) / STEPS_PER_NAT / count,
+            worst / STEPS_PER_NAT,
             clean / count,
             deleted / count,
-            gap / count,
+            gaps / STEPS_PER_NAT / count,
             pause * frame_seconds,
             same * math.log(count),
             pace,
             pace * pace,
-            doubt,
+            np.log(doubt) / np.maximum(count - deleted, 1),
             same * max(pronunciation.log_probability, -10.0),
             same * (sum(spelled) / len(spelled) if spelled else 0.0),
         )
     )
 
 
-@compiled
-def _measure_all(
-    lanes: Lanes, line: Columns, frames: Columns, plan: Plan, softened: Columns,
-    found: npt.NDArray[np.float64],
-) -> None:  # fmt: skip
-    """Fill `found`, a row an alignment: what its units cost (nats), and what `_measure` says.
+def _measured(
+    tracks: Sequence[Track],
+    rows: npt.NDArray[np.int64],
+    plan: Plan,
+    confusion: Confusion | None,
+    threads: int,
+) -> npt.NDArray[np.float64]:
+    """What the kernel `measure` says of alignments (alignments, 8)."""
+    measured = np.empty((len(rows), 8))
+    some, which = np.unique(rows[:, 0], return_inverse=True)
+    asked = [tracks[index] for index in some.tolist()]
+    homes = np.array([id(track.lanes) for track in asked], np.int64)[which]
+    line = np.array([track.first for track in asked], np.int64)[which] * BLOCK + rows[:, 1]
+    spans = np.column_stack((line, rows[:, 2] - rows[:, 1] + 1))
+    lanes = {id(track.lanes): track.lanes for track in asked}
+    pairs = np.zeros((0, 3), np.int64) if confusion is None else confusion.pairs(plan)
+    columns = np.unique(np.concatenate((plan.phones, [plan.blank], pairs[:, 1])))
+    pairs[:, :2] = np.searchsorted(columns, pairs[:, :2])
+    units, prices = plan.units(columns), plan.prices(columns)
+    count = len(plan.phones)
 
-    By alignment: the step of the time line where it begins, and its length.
-    """
-    every = np.arange(lanes.shape[0])
-    parts = np.zeros((4, plan.phones.shape[0]), np.int64)
-    for row in range(line.shape[0]):
-        size = frames[row]
-        hard = np.empty((size, lanes.shape[0]), np.uint8)
-        take(lanes, line[row], every, size, hard)
-        soft = hard.copy()
-        soften_into(soft, size, softened, hard)
-        trace_into(soft, plan, 0, size - 1, parts)
-        found[row, 0] = parts[2].sum() / STEPS_PER_NAT
-        found[row, 1:] = _measure(hard, plan.words, parts[0], parts[1], parts[2], parts[3])
+    def measuring(home: int, here: npt.NDArray[np.int64]) -> Callable[[], None]:
+        def measure() -> None:
+            mine = np.ascontiguousarray(spans[here])
+            longest = int(mine[:, 1].max())
+            hard, soft = np.empty((2, longest, len(columns)), np.uint8)
+            found = np.empty((len(here), 8))
+            kernel("measure")(
+                lanes[home], mine, units, prices, plan.words, columns, pairs, _LIKELY, hard, soft,
+                np.empty((4, count), np.int64), np.empty((4, count), np.int64),
+                np.empty((longest, count), np.uint8), found,
+            )  # fmt: skip
+            measured[here] = found
 
+        return measure
 
-@compiled
-def _measure(
-    costs: Costs, words: Columns, first: Columns, last: Columns, unit_costs: Columns, gaps: Columns
-) -> tuple[float, ...]:
-    """Worst unit, clean and left-out units, gaps, pause and speech (frames), doubt; nats."""
-    worst = clean = deleted = pause = pauses = word = 0
-    doubt = 0.0
-    spoken_until = -1
-    spoken_from = costs.shape[0]
-    for unit in range(first.shape[0]):
-        worst = max(worst, unit_costs[unit])
-        clean += unit_costs[unit] < CLEAN_NATS * STEPS_PER_NAT
-        if first[unit] < 0:
-            deleted += 1
-            continue
-        begins = False
-        while word < words.shape[0] and words[word] <= unit:
-            begins = True
-            word += 1
-        if begins and spoken_until >= 0:
-            silent = first[unit] - spoken_until - 1
-            pause = max(pause, silent)
-            pauses += silent
-        spoken_from = min(spoken_from, first[unit])
-        spoken_until = last[unit]
-        total = 0.0
-        for column in range(costs.shape[1]):
-            total += math.exp(-float(costs[first[unit], column]) / STEPS_PER_NAT)
-        doubt += math.log(total)
-    spoken = spoken_until - spoken_from + 1 - pauses
-    heard = max(first.shape[0] - deleted, 1)
-    gap = gaps.sum() / STEPS_PER_NAT
-    return (
-        worst / STEPS_PER_NAT, float(clean), float(deleted), gap, float(pause), float(spoken),
-        doubt / heard,
-    )  # fmt: skip
+    tasks = []
+    for home in lanes:
+        (here,) = np.nonzero(homes == home)
+        # What lies side by side in the lanes is read one after the other.
+        here = here[np.argsort(spans[here, 0] % lanes[home].shape[1], kind="stable")]
+        tasks += [measuring(home, here[at : at + SOME]) for at in range(0, len(here), SOME)]
+    in_threads(tasks, threads)
+    return measured
 
 
 # Shares of windows between which the slope of the tail is measured. The lower one stands clear of

@@ -17,21 +17,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import uint64
 
-from earshot.lanes import BLOCK, LANES, LEVELS, PACKED, Lanes
-from earshot.search import vectors
-from earshot.search.align import Confusion, Plan
-from earshot.search.compiled import compiled
+from earshot.lanes import BLOCK, LANES, LEVELS, Lanes
+from earshot.search.align import Columns, Confusion, Plan
+from earshot.search.native import kernel
 
 Lowest = npt.NDArray[np.unsignedinteger[Any]]
 """Lowest costs (ends, blocks, lanes), in units of `Program.scale` steps, as 8 or 16 bits."""
-
-_Places = npt.NDArray[np.uint64]
 
 # Nodes of a program: what a block does to their states happens in the second nearest cache.
 NODES = 1200
@@ -40,30 +36,8 @@ _ROW = BLOCK * LANES  # numbers that one row of emissions takes
 _NODE = 3 * LANES  # and the states of one node
 
 
-class Code(NamedTuple):
-    """A tree of plans, ready for the kernel (a tuple, because numba takes those as they are).
-
-    before, earlier, skip: by node, see `vectors.advance`; unit, gap: by node, its emissions. last,
-    last_before, last_skip: by end, see `vectors.end`. columns, to, price, clip, charge, least: by
-    source of emissions, see `vectors.decode`. Places count elements; prices are in scaled steps.
-    """
-
-    before: _Places
-    earlier: _Places
-    unit: _Places
-    gap: _Places
-    skip: npt.NDArray[Any]
-    stay: npt.NDArray[Any]
-    last: _Places
-    last_before: _Places
-    last_skip: npt.NDArray[Any]
-    columns: _Places
-    to: _Places
-    price: npt.NDArray[Any]
-    clip: npt.NDArray[Any]
-    charge: npt.NDArray[Any]
-    least: npt.NDArray[np.bool_]
-    double: npt.NDArray[np.bool_]
+# Of numbers of 32 bits, those that hold a length in frames; the cost stands above them.
+LENGTH_BITS = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,23 +45,45 @@ class Program:
     """Plans that are run together: `plans` are their indexes, in the order of the ends.
 
     One unit of a cost stands for `scale` steps. No alignment is longer than `warm_up` frames.
+    nodes (nodes, 5): by node, where the states lie that lead to it, and those that do when the unit
+    between is left out; where the emissions of its unit and of its gap lie; the price of leaving
+    out. ends (ends, 3): by end, the states of the last unit and of the one before it, and the price
+    of leaving out the last. sources (sources, 6): what emissions are made of, as
+    `vectors.decode` takes it: column, where to, price, clip, charge, whether it only lowers.
+    head: the price of staying, whether costs are whole (1) or halves (0), the highest number.
+    Places count numbers; prices are in scaled steps.
     """
 
     plans: tuple[int, ...]
     scale: int
     warm_up: int
-    nodes: int
-    code: Code
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of costs: 8 or 16 bits."""
-        return self.code.skip.dtype
+    dtype: np.dtype[Any]
+    nodes: Columns
+    ends: Columns
+    sources: Columns
+    head: Columns
 
     @property
     def most(self) -> int:
         """The cost that stands for any higher one."""
         return int(np.iinfo(self.dtype).max)
+
+    def states(self) -> npt.NDArray[Any]:
+        """Room for the states."""
+        return np.empty((len(self.nodes) + 2) * _NODE, self.dtype)
+
+    def emissions(self) -> npt.NDArray[Any]:
+        """Room for the emissions of a block."""
+        return np.empty((int(self.sources[:, 1].max()) // _ROW + 1) * _ROW, self.dtype)
+
+
+def precise(plan: Plan, confusion: Confusion | None) -> tuple[Program, Columns]:
+    """One plan with the lengths of alignments, and the columns that its sources count in."""
+    tree = _Tree(1, np.dtype(np.uint32), confusion)
+    tree.add(0, plan)
+    made = tree.program()
+    columns, made.sources[:, 0] = np.unique(made.sources[:, 0], return_inverse=True)
+    return made, columns
 
 
 def programs(
@@ -117,10 +113,11 @@ def run(lanes: Lanes, program: Program, first: int, end: int, lowest: Lowest) ->
     anything above its limit.
     """
     warm = -(-program.warm_up // BLOCK)
-    states = np.empty((program.nodes + 2) * _NODE, program.dtype)
-    emissions = np.empty((int(program.code.to.max()) // _ROW + 1) * _ROW, program.dtype)
-    _run(lanes.reshape(-1), lanes.shape[1] // BLOCK, program.code, first - warm, first, end,
-         program.dtype.type(program.most), states, emissions, lowest.reshape(-1))  # fmt: skip
+    kernel("run8" if program.dtype == np.uint8 else "run16")(
+        lanes.reshape(-1), lanes.shape[1] // BLOCK, program.nodes, program.ends, program.sources,
+        program.head, first - warm, first, end, program.states(), program.emissions(),
+        lowest.reshape(-1),
+    )  # fmt: skip
 
 
 class _Tree:
@@ -134,7 +131,7 @@ class _Tree:
         self._children: dict[tuple[int, ...], int] = {}
         self._nodes: list[tuple[int, int, int, int, int]] = []
         self._ends: list[tuple[int, int, int]] = []
-        self._sources: list[tuple[int, int, int, int, int, bool]] = []
+        self._sources: list[tuple[int, int, int, int, int, int]] = []
         self._rows: dict[tuple[int, int, int], int] = {}
         self._plans: list[int] = []
         self._stay = self._warm_up = 0
@@ -168,29 +165,17 @@ class _Tree:
 
     def program(self) -> Program:
         """All that was added."""
-        node = np.array(self._nodes, np.int64).T
-        end = np.array(self._ends, np.int64).T
-        source = np.array(self._sources, np.int64).T
-        places, kind = np.uint64, self._kind
-        code = Code(
-            node[0].astype(places),
-            node[1].astype(places),
-            node[2].astype(places),
-            node[3].astype(places),
-            node[4].astype(kind),
-            np.array([self._price(self._stay)], kind),
-            end[0].astype(places),
-            end[1].astype(places),
-            end[2].astype(kind),
-            source[0].astype(places),
-            source[1].astype(places),
-            source[2].astype(kind),
-            source[3].astype(kind),
-            source[4].astype(kind),
-            source[5].astype(np.bool_),
-            np.array([self._scale == 1]),
+        whole = self._scale == 1
+        return Program(
+            tuple(self._plans),
+            self._scale,
+            self._warm_up,
+            self._kind,
+            np.array(self._nodes, np.int64),
+            np.array(self._ends, np.int64),
+            np.array(self._sources, np.int64),
+            np.array((self._price(self._stay), whole, self._most), np.int64),
         )
-        return Program(tuple(self._plans), self._scale, self._warm_up, self.nodes, code)
 
     def _row(self, column: int, clip: int, charge: int, blank: int) -> int:
         """Where the emissions of a unit, or of a gap, lie."""
@@ -201,12 +186,16 @@ class _Tree:
             if self._confusion is not None and column != blank:
                 heard += self._confusion.heard(column)
             for which, (other, extra) in enumerate(heard):
-                price, clip, charge = (self._price(steps) for steps in (extra, *key[1:]))
-                self._sources.append((other, at, price, clip, charge, which > 0))
+                price, clip, charge = (self._scaled(steps) for steps in (extra, *key[1:]))
+                self._sources.append((other, at, price, clip, charge, int(which > 0)))
         return self._rows[key]
 
-    def _price(self, steps: int) -> int:
+    def _scaled(self, steps: int) -> int:
         return min(steps // self._scale, self._most)
+
+    def _price(self, steps: int) -> int:
+        """What is added to a state."""
+        return self._scaled(steps) << (LENGTH_BITS if self._kind == np.uint32 else 0)
 
 
 def _part(node: int, part: int) -> int:
@@ -221,68 +210,3 @@ def _scale(plan: Plan, confusion: Confusion | None) -> int:
         prices += [price for column in set(plan.phones.tolist())
                    for _, price in confusion.heard(column)]  # fmt: skip
     return 2 if math.gcd(*prices, *LEVELS) % 2 == 0 else 1
-
-
-# Kernel. Indexes are unsigned because numba otherwise tests each for being negative.
-
-
-@compiled
-def _run(
-    packed: Lanes, blocks: int, code: Code, start: int, first: int, end: int, most: int,
-    states: Any, emissions: Any, lowest: Any,
-) -> None:  # fmt: skip
-    """`run`; `start` may be negative: it counts back from the beginning into the lanes before."""
-    states[:] = most
-    states[_NODE + LANES : _NODE + 3 * LANES] = 0
-    size = uint64(blocks * LANES)
-    for block in range(start, end):
-        if block % blocks == 0 and block > start:
-            _hand_on(states, most)
-        at = uint64(block % blocks)
-        _decode(packed, uint64(blocks * BLOCK), at * uint64(BLOCK), code, emissions)
-        to = at * uint64(LANES)
-        ends = code.last.shape[0] if block >= first else 0
-        for which in range(ends):
-            place = to + uint64(which) * size
-            lowest[place : place + uint64(LANES)] = most
-        for step in range(BLOCK):
-            _advance(states, uint64(step * LANES), code, emissions)
-            for which in range(ends):
-                vectors.end(states, code.last[which], code.last_before[which],
-                            code.last_skip[which], lowest, to + uint64(which) * size)  # fmt: skip
-
-
-@compiled
-def _advance(states: Any, step: int, code: Code, emissions: Any) -> None:
-    """One frame on; units are advanced last to first, since each reads what was before it."""
-    nodes = uint64(code.before.shape[0])
-    for back in range(nodes):
-        node = nodes - uint64(1) - uint64(back)
-        vectors.advance(
-            states, (node + uint64(2)) * uint64(_NODE), code.before[node], code.earlier[node],
-            emissions, code.unit[node] + step, code.gap[node] + step, code.skip[node],
-            code.stay[0],
-        )  # fmt: skip
-
-
-@compiled
-def _decode(packed: Lanes, steps: int, first: int, code: Code, emissions: Any) -> None:
-    """The emissions of one block: (rows, steps of the block, lanes)."""
-    for source in range(code.columns.shape[0]):
-        at = (code.columns[source] * steps + first) * uint64(PACKED)
-        to = code.to[source]
-        for _ in range(BLOCK):
-            vectors.decode(packed, at, code.double[0], code.price[source], code.clip[source],
-                           code.charge[source], emissions, to, code.least[source])  # fmt: skip
-            at += uint64(PACKED)
-            to += uint64(LANES)
-
-
-@compiled
-def _hand_on(states: Any, most: int) -> None:
-    """Every lane's states to the next lane; nothing comes before the first."""
-    for row in range(2 * 3, states.shape[0] // LANES):
-        at = row * LANES
-        for back in range(LANES - 1):
-            states[at + LANES - 1 - back] = states[at + LANES - 2 - back]
-        states[at] = most

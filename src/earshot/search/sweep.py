@@ -10,20 +10,18 @@ This module knows nothing of text, confidence, or whether a place is a mention.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from earshot.lanes import BLOCK, LANES, PACKED, WALL, Lanes, Track
-from earshot.search.align import AGE_BITS, Columns, Confusion, Keys, Plan, scan_into
-from earshot.search.compiled import compiled
-from earshot.search.lowest import Lowest, Program, programs, run
-from earshot.search.stretches import columns, soften_into, sources, take
+from earshot.search.align import Columns, Confusion, Plan
+from earshot.search.lowest import Lowest, Program, precise, programs, run
+from earshot.search.native import kernel
+from earshot.search.tasks import in_threads, processors
 
 # Alignments that end this close together (seconds) are one: the cheapest is kept.
 NEIGHBOURHOOD_SECONDS = 0.2
@@ -32,7 +30,7 @@ NEIGHBOURHOOD_SECONDS = 0.2
 RUN_BLOCKS = 256
 
 # Windows that one thread looks into at a time.
-LOOK = 128
+LOOK = 4 * LANES
 
 # Below so many blocks times nodes, or windows, threads cost more than they save.
 WORTH_THREADS = 4000
@@ -41,7 +39,6 @@ Rows = npt.NDArray[np.int64]
 """Places (found, 4): track, first and last frame, cost in steps; by track, then time."""
 
 _T = TypeVar("_T")
-_Task = Callable[[], _T]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,14 +94,14 @@ class Sweep:
         self._threads = threads or processors()
         self._pieces = _pieces(tracks)
         self._places: list[tuple[list[Lowest], int]] = [([], 1)] * len(plans)
-        windows = sum(-(-track.frames // BLOCK) for track in tracks)
+        windows = int(sum((-(-one.frames // BLOCK)).sum() for one in self._pieces))
         self.histograms = [np.zeros(one.limit + 2, np.int64) for one in plans]
         for program in programs(plans, confusion):
             found = self._lowest(program)
             for end, index in enumerate(program.plans):
                 self._places[index] = ([one[end] for one in found], program.scale)
-        self._work([self._counting(index, windows) for index in range(len(plans))],
-                   windows * len(plans) > WORTH_THREADS * LANES)  # fmt: skip
+        counting = [self._counting(index, windows) for index in range(len(plans))]
+        self._work(counting, windows * len(plans) > WORTH_THREADS * LANES)
 
     def rows(self, ceilings: Sequence[int]) -> list[Rows]:
         """For each plan, the places where its cost is lowest nearby and not above its ceiling.
@@ -112,7 +109,7 @@ class Sweep:
         A place is where the cheapest alignment that ends there costs no more than those that end
         within NEIGHBOURHOOD_SECONDS; of equal ones the earliest counts.
         """
-        tasks: list[_Task[Rows]] = []
+        tasks: list[Callable[[], Rows]] = []
         sizes = []
         for index, ceiling in enumerate(ceilings):
             mine = self._looking(index, min(ceiling, self._plans[index].limit))
@@ -126,7 +123,7 @@ class Sweep:
     def _lowest(self, program: Program) -> list[Lowest]:
         """How low the cost of each plan of a program falls, by piece."""
         found: list[Lowest] = []
-        tasks: list[_Task[None]] = []
+        tasks: list[Callable[[], None]] = []
         blocks = 0
         for piece in self._pieces:
             shape = (len(program.plans), piece.blocks, LANES)
@@ -136,55 +133,45 @@ class Sweep:
             for first in range(0, piece.blocks, RUN_BLOCKS):
                 end = min(first + RUN_BLOCKS, piece.blocks)
                 tasks.append(_running(piece.lanes, program, first, end, lowest))
-        self._work(tasks, blocks * program.nodes > WORTH_THREADS)
+        self._work(tasks, blocks * len(program.nodes) > WORTH_THREADS)
         for piece, lowest in zip(self._pieces, found, strict=True):
             others = piece.others()
             if others is not None:
                 lowest[:, others] = program.most
         return found
 
-    def _counting(self, index: int, windows: int) -> _Task[None]:
+    def _counting(self, index: int, windows: int) -> Callable[[], None]:
         def count() -> None:
             histogram, (found, scale) = self.histograms[index], self._places[index]
             for lowest in found:
-                _count(lowest.reshape(-1), self._plans[index].limit // scale, scale, histogram)
+                count_into = kernel("count8" if lowest.dtype == np.uint8 else "count16")
+                limit = self._plans[index].limit // scale
+                count_into(lowest.reshape(-1), limit, scale, histogram)
             histogram[-1] = windows - histogram[:-1].sum()
 
         return count
 
-    def _looking(self, index: int, ceiling: int) -> list[_Task[Rows]]:
+    def _looking(self, index: int, ceiling: int) -> list[Callable[[], Rows]]:
         """Tasks that work out the rows of one plan."""
+        if ceiling < 0:
+            return []
         found, scale = self._places[index]
         plan = self._plans[index]
-        softened = sources(plan, self._confusion)
-        wanted = columns(plan, softened)
-        before = self._radius + len(plan.phones) + max(ceiling, 0) // plan.cheapest
+        program, columns = precise(plan, self._confusion)
+        before = self._radius + len(plan.phones) + ceiling // plan.cheapest
         tasks = []
         for piece, lowest in zip(self._pieces, found, strict=True):
-            if ceiling < 0:
-                continue
             places = np.flatnonzero(lowest.reshape(-1) <= ceiling // scale)
+            # In the order of the lanes' steps: what lies side by side is read once for all.
             block, lane = np.divmod(places, LANES)
             line = lane * piece.blocks + block
             for start in range(0, len(line), LOOK):
-                tasks.append(
-                    _looking(piece, line[start : start + LOOK], plan, wanted, softened, ceiling,
-                             self._radius, before)
-                )  # fmt: skip
+                some = line[start : start + LOOK]
+                tasks.append(_looking(piece, some, program, columns, ceiling, self._radius, before))
         return tasks
 
-    def _work(self, tasks: Sequence[_Task[_T]], worth: bool) -> list[_T]:
-        if self._threads == 1 or len(tasks) < 2 or not worth:
-            return [task() for task in tasks]
-        with ThreadPoolExecutor(min(self._threads, len(tasks))) as pool:
-            return list(pool.map(lambda task: task(), tasks))
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    def _work(self, tasks: Sequence[Callable[[], _T]], worth: bool) -> list[_T]:
+        return in_threads(tasks, self._threads if worth else 1)
 
 
 def _pieces(tracks: Iterable[Track]) -> list[_Piece]:
@@ -202,73 +189,35 @@ def _pieces(tracks: Iterable[Track]) -> list[_Piece]:
     return pieces
 
 
-def _running(lanes: Lanes, program: Program, first: int, end: int, lowest: Lowest) -> _Task[None]:
+def _running(
+    lanes: Lanes, program: Program, first: int, end: int, lowest: Lowest
+) -> Callable[[], None]:
     return lambda: run(lanes, program, first, end, lowest)
 
 
 def _looking(
-    piece: _Piece, line: Columns, plan: Plan, wanted: Columns, softened: Columns, ceiling: int,
-    radius: int, before: int,
-) -> _Task[Rows]:  # fmt: skip
+    piece: _Piece, line: Columns, program: Program, columns: Columns, ceiling: int, radius: int,
+    before: int,
+) -> Callable[[], Rows]:  # fmt: skip
+    """Look into blocks of the time line; `columns` are those that the program's sources count."""
+
     def look() -> Rows:
         track = np.searchsorted(piece.first, line, side="right") - 1
-        most = before + BLOCK + radius
-        costs = np.empty((2, most, piece.lanes.shape[0]), np.uint8)
-        rows = np.empty((len(line) * BLOCK, 4), np.int64)
-        count = _look(
-            piece.lanes, line - piece.first[track], piece.first[track], piece.frames[track], plan,
-            wanted, softened, ceiling, radius, before, costs, rows,
+        begins = piece.first[track] * BLOCK
+        windows = np.array((line * BLOCK, begins, begins + piece.frames[track]))
+        size = before + BLOCK + radius
+        packed = np.empty(len(columns) * size * PACKED, np.uint8)
+        keys = np.empty((BLOCK + 2 * radius) * LANES, np.uint32)
+        rows = np.empty((len(line) * (BLOCK // (radius + 1) + 1), 4), np.int64)
+        count = kernel("places")(
+            piece.lanes, windows, columns, program.nodes, program.ends, program.sources,
+            program.head, ceiling, radius, before, packed, program.states(), program.emissions(),
+            keys, rows,
         )  # fmt: skip
         found = rows[:count]
-        found[:, 0] = piece.index[track[found[:, 0]]]
+        window = found[:, 0].copy()
+        found[:, 0] = piece.index[track[window]]
+        found[:, 1:3] -= begins[window, None]
         return found
 
     return look
-
-
-@compiled
-def _count(lowest: Any, limit: int, scale: int, histogram: Columns) -> None:
-    for index in range(lowest.shape[0]):
-        cost = lowest[index]
-        if cost <= limit:
-            histogram[cost * scale] += 1
-
-
-@compiled
-def _look(
-    lanes: Lanes, block: Columns, first: Columns, frames: Columns, plan: Plan, wanted: Columns,
-    softened: Columns, ceiling: int, radius: int, before: int, costs: Any, rows: Rows,
-) -> int:  # fmt: skip
-    """Fill `rows` (with the window's number for the track); returns how many there are.
-
-    By window: block, counted in its track, whose first block is `first` and length `frames`.
-    """
-    count = 0
-    keys = np.empty(costs.shape[1], np.int64)
-    for window in range(block.shape[0]):
-        start = block[window] * BLOCK
-        end = min(start + BLOCK, frames[window])
-        origin = max(start - before, 0)
-        size = min(end + radius, frames[window]) - origin
-        take(lanes, first[window] * BLOCK + origin, wanted, size, costs[0])
-        soften_into(costs[0], size, softened, costs[1])
-        scan_into(costs[0, :size], plan, keys[:size])
-        for frame in range(start - origin, end - origin):
-            if keys[frame] >> AGE_BITS <= ceiling and _lowest_nearby(keys, frame, radius, size):
-                rows[count, 0] = window
-                rows[count, 1] = origin + frame + 1 - (keys[frame] & ((1 << AGE_BITS) - 1))
-                rows[count, 2] = origin + frame
-                rows[count, 3] = keys[frame] >> AGE_BITS
-                count += 1
-    return count
-
-
-@compiled
-def _lowest_nearby(keys: Keys, frame: int, radius: int, frames: int) -> bool:
-    """Whether no frame within `radius` has a lower cost, nor an earlier one the same."""
-    cost = keys[frame] >> AGE_BITS
-    for other in range(max(frame - radius, 0), min(frame + radius + 1, frames)):
-        rival = keys[other] >> AGE_BITS
-        if rival < cost or (rival == cost and other < frame):
-            return False
-    return True

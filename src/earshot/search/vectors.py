@@ -1,10 +1,11 @@
 """What the kernel does to 64 lanes at once, written as vectors so that no compiler has to guess.
 
 Numba compiles loops over lanes well only while it can prove a good deal about them. So the three
-steps of the recurrence are spelled here in LLVM's own vectors of 64 whole numbers, of 8 or 16 bits,
-added with saturation: LLVM cuts them into what the processor has (two registers of AVX2, four of
-SSE or NEON, one of AVX-512). Every function here is inlined where numba code calls it; arrays are
-one-dimensional, and where lanes lie in them is counted in elements.
+steps of the recurrence are spelled here in LLVM's own vectors of 64 whole numbers, of 8, 16 or 32
+bits, added with saturation: LLVM cuts them into what the processor has (two registers of AVX2, four
+of SSE or NEON, one of AVX-512). Those of 32 bits hold a cost and behind it, in 16 bits, a length in
+frames. Every function here is inlined where numba code calls it; arrays are one-dimensional, and
+where lanes lie in them is counted in elements.
 
 This module knows nothing of what the numbers mean but how levels become costs.
 """
@@ -18,6 +19,9 @@ from numba import types
 from numba.extending import intrinsic
 
 from earshot.lanes import KNEES, LANES, PACKED, WALL
+
+LENGTH_BITS = 16
+"""Of numbers of 32 bits, those that hold a length in frames; the cost stands above them."""
 
 
 class _Vector:
@@ -73,7 +77,8 @@ class _Array:
         self._builder.store(lanes.value, self._pointer(at), align=self._kind.element.width // 8)
 
     def spread(self, number: Any) -> _Vector:
-        """A vector that holds `number`, a scalar of the array's type, in every lane."""
+        """A vector that holds `number`, of 64 bits but not too large, in every lane."""
+        number = self._builder.trunc(number, self._kind.element)
         one = ir.VectorType(self._kind.element, 1)
         first = self._builder.insert_element(
             ir.Constant(one, ir.Undefined), number, ir.IntType(32)(0)
@@ -111,8 +116,8 @@ def advance(_: Any, states: Any, here: Any, before: Any, earlier: Any, emissions
         state.put(places[2], new_unit.low(new_gap))
         return context.get_dummy_value()
 
-    at = types.uint64
-    kinds = (states, at, at, at, emissions, at, at, states.dtype, states.dtype)
+    at, number = types.uint64, types.int64
+    kinds = (states, at, at, at, emissions, at, at, number, number)
     return types.void(*kinds), generate
 
 
@@ -132,7 +137,7 @@ def end(_: Any, states: Any, last: Any, before: Any, skip: Any, lowest: Any, to:
         return context.get_dummy_value()
 
     at = types.uint64
-    return types.void(states, at, at, states.dtype, lowest, at), generate
+    return types.void(states, at, at, types.int64, lowest, at), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -141,8 +146,8 @@ def decode(_: Any, packed: Any, at: Any, double: Any, price: Any, clip: Any, cha
     """What a unit costs in the 64 lanes whose levels lie at `at` in `packed`.
 
     That is `min(cost + price, clip) + charge`, in halves of a cost or, with `double` 1, in whole
-    ones; more than anything where there is a wall. Put `to` in `emissions`; with `least` 1 only
-    where it is lower than what is there.
+    ones, and of 32 bits one frame behind it; more than anything where there is a wall. Put `to` in
+    `emissions`; with `least` 1 only where it is lower than what is there.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -150,21 +155,25 @@ def decode(_: Any, packed: Any, at: Any, double: Any, price: Any, clip: Any, cha
         target = _Array(context, builder, signature.args[6], args[6], PACKED)
         both = source.get(args[1])
         four = both.all(4).value
+        whole, least = (builder.trunc(args[one], ir.IntType(1)) for one in (2, 8))
         halves = (builder.and_(both.value, both.all(15).value), builder.lshr(both.value, four))
         for half, level in enumerate(halves):
             cost, wall = _cost(_Vector(builder, level), _array_kind(signature.args[6], context))
             doubled = cost + cost
-            cost = _Vector(builder, builder.select(args[2], doubled.value, cost.value))
+            cost = _Vector(builder, builder.select(whole, doubled.value, cost.value))
             cost = (cost + target.spread(args[3])).low(target.spread(args[4]))
-            cost = (cost + target.spread(args[5])) | wall
+            cost = cost + target.spread(args[5])
+            if signature.args[6].dtype.bitwidth == 32:
+                shift = cost.all(LENGTH_BITS).value
+                cost = _Vector(builder, builder.shl(cost.value, shift)) | cost.all(1)
+            cost = cost | wall
             place = builder.add(args[7], args[7].type(PACKED * half))
             lower = target.get(place).low(cost)
-            target.put(place, _Vector(builder, builder.select(args[8], lower.value, cost.value)))
+            target.put(place, _Vector(builder, builder.select(least, lower.value, cost.value)))
         return context.get_dummy_value()
 
-    at_kind, number = types.uint64, emissions.dtype
-    kinds = (packed, at_kind, types.boolean, number, number, number, emissions, at_kind,
-             types.boolean)  # fmt: skip
+    place, number = types.uint64, types.int64
+    kinds = (packed, place, number, number, number, number, emissions, place, number)
     return types.void(*kinds), generate
 
 
