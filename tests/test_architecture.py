@@ -41,7 +41,7 @@ LAYERS = {
         "query", "about", "numerals", "spoken", "lexicon", "letters", "units", "spellers",
         "phone_names", "ctc_models",
         "lanes", "index", "search", "installed",
-        "catalog", "outcome", "adding",
+        "rows", "catalog", "outcome", "adding",
         "example", "searching", "explaining", "library",
         "present", "alignments", "asking", "options", "progress", "network_cli", "cli",
     ],

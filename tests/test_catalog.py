@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from earshot.catalog import FILE, Catalog, located, pick
+from earshot.catalog import Catalog
 from earshot.errors import LibraryBusy, LibraryError, UsageError
+from earshot.rows import FILE, located, pick
 from earshot.types import Recording
 
 NAMES = st.binary(min_size=1, max_size=20).filter(lambda name: 0 not in name).map(os.fsdecode)
@@ -115,7 +116,7 @@ def test_a_catalogue_without_its_table_is_damaged(tmp_path: Path) -> None:
 
 
 def test_a_held_catalogue_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("earshot.catalog._BUSY_SECONDS", 0.0)
+    monkeypatch.setattr("earshot.rows._BUSY_SECONDS", 0.0)
     Catalog(tmp_path, writable=True).close()
     holder = sqlite3.connect(tmp_path / FILE, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")

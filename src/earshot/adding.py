@@ -22,10 +22,11 @@ import numpy.typing as npt
 
 from earshot import media
 from earshot.about import NOTHING, About
-from earshot.catalog import Catalog, located
+from earshot.catalog import Catalog
 from earshot.errors import MediaError, NetworkError
 from earshot.index import IndexWriter, TrackFile, costs
 from earshot.outcome import Outcome, Progress, ProgressCallback, Status
+from earshot.rows import located
 from earshot.types import Recording
 
 SILENCE = 10 ** (-60 / 20)

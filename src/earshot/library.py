@@ -19,9 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from platformdirs import user_data_path
 
-from earshot import searching
+from earshot import rows, searching
 from earshot.about import NOTHING, About
-from earshot.catalog import Catalog, pick
 from earshot.errors import LibraryError, MediaError, UsageError
 from earshot.example import heard_in, said_in
 from earshot.example import pronunciations as exampled
@@ -162,6 +161,7 @@ class Library:
         The library is locked for other writers until the iterator is exhausted or closed.
         """
         from earshot.adding import add_files  # loads FFmpeg
+        from earshot.catalog import Catalog  # SQLAlchemy: only to write
 
         network = self._listener()
         entry = NetworkEntry(
@@ -276,8 +276,8 @@ class Library:
         Raises QueryError for what is no filter.
         """
         filters = read_filters(where)
-        rows = self._rows(read_manifest(self.path).recordings())
-        there = (row for row in rows.values() if filters is None or holds(filters, row))
+        known = self._rows(read_manifest(self.path).recordings())
+        there = (row for row in known.values() if filters is None or holds(filters, row))
         return tuple(sorted(there, key=lambda row: (row.added, row.path)))
 
     def show(self, name: str) -> Recording:
@@ -285,13 +285,15 @@ class Library:
 
         Raises UsageError when none or several fit.
         """
-        return pick(name, self.list())
+        return rows.pick(name, self.list())
 
     def edit(self, name: str, about: About) -> Recording:
         """Change what is known of a recording, named as in `show`; return it as it is then.
 
         Searches and additions may go on meanwhile.
         """
+        from earshot.catalog import Catalog  # see `add_each`
+
         recording = self.show(name)
         with Catalog(self.path, writable=True) as catalog:
             changed = catalog.change(recording.id, about.applied)
@@ -305,6 +307,8 @@ class Library:
         Their files are left alone. Raises UsageError, before anything is removed, when a name
         fits none or several.
         """
+        from earshot.catalog import Catalog  # see `add_each`
+
         with index_writer(self.path) as writer:
             present = writer.manifest.recordings()
             # An id must do without its row: that is how a damaged library is mended.
@@ -406,15 +410,14 @@ class Library:
         """The rows of these recordings, without those that have been removed meanwhile."""
         if not recordings:
             return {}
-        with Catalog(self.path) as catalog:
-            rows = catalog.find(recordings)
-        missing = set(recordings).difference(rows)
+        found = rows.find(self.path, recordings)
+        missing = set(recordings).difference(found)
         if missing and (lost := missing.intersection(read_manifest(self.path).recordings())):
             raise LibraryError(
                 f"{self.path} has lost the catalogue's rows of {len(lost)} recordings: add their "
                 f"files again, or `earshot remove` them: {' '.join(sorted(lost)[:5])}"
             )
-        return rows
+        return found
 
     def _listener(self) -> Listener:
         if self._network is None:
