@@ -42,7 +42,7 @@ LAYERS = {
         "phone_names", "ctc_models",
         "lanes", "index", "search", "installed",
         "rows", "catalog", "outcome", "adding",
-        "example", "searching", "explaining", "library",
+        "example", "paging", "searching", "explaining", "library",
         "present", "alignments", "asking", "options", "progress", "network_cli", "cli",
     ],
     "kur": [
@@ -471,8 +471,8 @@ except SystemExit as done:
     assert done.code == 0, done.code
 """
     )
-    assert {"numpy", "llvmlite", "sqlalchemy"} <= loaded  # it has searched
-    assert not loaded & FRAMEWORKS
+    assert {"numpy", "llvmlite", "sqlite3"} <= loaded  # it has searched
+    assert not loaded & (FRAMEWORKS | {"sqlalchemy", "scipy"})
 
 
 def tone_network_folder(folder: Path) -> Path:

@@ -16,6 +16,7 @@ from earshot.about import about
 from earshot.errors import MediaError, QueryError, UsageError
 from earshot.library import Library
 from earshot.query import answers, read
+from earshot.search import Tracks
 from earshot.types import Heard, Recording, SearchResult, Span
 
 SAID = {
@@ -125,13 +126,13 @@ def test_only_what_filters_leave_is_scanned(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scanned: list[tuple[int, set[str]]] = []
-    real = earshot.search.search_many
+    real = earshot.search.search_columns
 
-    def watched(queries: Sequence[object], tracks: Sequence[object], **options: object) -> object:
-        scanned.append((len(queries), {track.recording for track in tracks}))  # type: ignore[attr-defined]
+    def watched(queries: Sequence[object], tracks: Tracks, **options: object) -> object:
+        scanned.append((len(queries), {track.recording for track in tracks.tracks}))
         return real(queries, tracks, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(earshot.search, "search_many", watched)
+    monkeypatch.setattr(earshot.search, "search_columns", watched)
     ids = {recording.title: recording.id for recording in library.list()}
     library.search("harbour AND (lantern | invoice) NOT harbour lantern tag:news")
     assert scanned == [(4, {ids["alpha"], ids["beta"]})]

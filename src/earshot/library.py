@@ -117,6 +117,7 @@ class Library:
         self._speller = speller
         self._calibration = calibration
         self._snapshot: Snapshot | None = None
+        self._field: Field | None = None
         self._version: tuple[int, int, int] | None = None
 
     def __enter__(self) -> Library:
@@ -127,7 +128,7 @@ class Library:
 
     def close(self) -> None:
         """Let go of the mapped index; the library opens again by itself when it is used."""
-        self._snapshot = self._version = None
+        self._snapshot = self._field = self._version = None
 
     def add(
         self,
@@ -376,9 +377,11 @@ class Library:
     def _answered(
         self, asked: Sequence[Asked], view: View, snapshot: Snapshot, why: bool
     ) -> Iterator[SearchResult]:
-        calibration = self._calibrated()
-        for result in searching.search(asked, Field(snapshot, calibration, self._rows), view):
-            yield explained(result, snapshot, calibration) if why else result
+        field = self._field
+        if field is None or field.snapshot is not snapshot:
+            field = self._field = Field(snapshot, self._calibrated(), self._rows)
+        for result in searching.search(asked, field, view):
+            yield explained(result, snapshot, field.calibration) if why else result
 
     def _said(
         self,

@@ -9,69 +9,50 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias
 
-from earshot.errors import QueryError, UsageError
+from earshot.errors import QueryError
+from earshot.paging import LEAST_CONFIDENCE, Answers, Columns, Order, Rows, View, heard_of
 from earshot.query import (
-    Answer,
     Choice,
     Node,
     Phrase,
     Place,
     all_of,
+    alone,
     answers,
     narrowed,
     nodes,
-    ordered,
     read,
     read_filters,
     refusal,
     scopes,
 )
-from earshot.types import Group, Heard, Mention, Recording, SearchResult
+from earshot.types import Heard, SearchResult
 
 if TYPE_CHECKING:
     from earshot.index import Snapshot
-    from earshot.search import Calibration, Hit, Track
+    from earshot.search import Calibration, Found, Hits, Tracks
     from earshot.units import Pronunciation
 
-Order: TypeAlias = Literal["confidence", "time"]
+__all__ = [
+    "LEAST_CONFIDENCE",
+    "Asked",
+    "Field",
+    "Order",
+    "View",
+    "exemplified",
+    "search",
+    "understood",
+]
+
 Spell: TypeAlias = Callable[[str], Sequence["Pronunciation"]]
-Rows: TypeAlias = Mapping[str, Recording]
-Tracks: TypeAlias = frozenset[int]
-
-LEAST_CONFIDENCE = 0.05
-"""Phrases less likely than this are not counted as said, neither for a query nor against it."""
-
+Chosen: TypeAlias = frozenset[int]
 
 SURE_UNITS = 5
 """Shorter queries are met inside other words every few hours, at chance alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """Which part of an answer is wanted, and in what order.
-
-    `top` and `offset` count mentions, or recordings if `by_recording`; `order` by `time` is that
-    of the recordings' dates, and within a recording that of its time.
-    """
-
-    top: int | None = 10
-    min_confidence: float = LEAST_CONFIDENCE
-    offset: int = 0
-    order: Order = "confidence"
-    by_recording: bool = False
-
-    def __post_init__(self) -> None:
-        if self.top is not None and self.top < 1:
-            raise UsageError(f"a search can show 1 mention or more, not {self.top}")
-        if self.offset < 0:
-            raise UsageError(f"a page begins at 0 or later, not at {self.offset}")
-        if not 0 <= self.min_confidence <= 1:
-            raise UsageError(f"a confidence lies between 0 and 1, {self.min_confidence} does not")
-        if self.order not in ("confidence", "time"):
-            raise UsageError(f"mentions are in order of confidence or time, not of {self.order}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +64,51 @@ class Asked:
     sounds: Mapping[str, Sequence[Pronunciation]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Field:
     """What is searched: tracks of one snapshot, what the ear that made them is like, and `rows`,
-    which gives what is known of recordings by their ids, without those that are gone."""
+    which gives what is known of recordings by their ids, without those that are gone.
+
+    It remembers what does not depend on queries: keep it as long as the snapshot is the newest.
+    """
 
     snapshot: Snapshot
     calibration: Calibration
     rows: Callable[[set[str]], Rows]
+
+    @cached_property
+    def tracks(self) -> Tracks:
+        """All tracks that hold something."""
+        from earshot.search import Track, Tracks  # LLVM: nothing but a search needs it
+
+        pairs = zip(self.snapshot.tracks, self.snapshot.heard, strict=True)
+        return Tracks([Track(of.recording, of.channel, one) for of, one in pairs if of.frames])
+
+    @cached_property
+    def places(self) -> list[Place]:
+        """By track: the recording and the channel."""
+        return [Place(track.recording, track.channel) for track in self.tracks.tracks]
+
+    @cached_property
+    def hours(self) -> float:
+        """How long all recordings are."""
+        return self.hours_of(frozenset(range(len(self.places))))
+
+    def only(self, chosen: Chosen) -> Tracks:
+        """Some of the tracks."""
+        from earshot.search import Tracks  # see `tracks`
+
+        if len(chosen) == len(self.places):
+            return self.tracks
+        return Tracks([self.tracks.tracks[at] for at in sorted(chosen)])
+
+    def hours_of(self, chosen: Chosen) -> float:
+        """Hours of some tracks, two channels of a recording counted once."""
+        longest: dict[str, int] = {}
+        for at in chosen:
+            track = self.tracks.tracks[at]
+            longest[track.recording] = max(track.heard.frames, longest.get(track.recording, 0))
+        return sum(longest.values()) * self.snapshot.manifest.network.frame_seconds / 3600
 
 
 def understood(query: str, spell: Spell, where: str = "") -> Asked:
@@ -118,32 +136,41 @@ def exemplified(label: str, ways: Sequence[Pronunciation], where: str = "") -> A
 
 def search(batch: Sequence[Asked], field: Field, view: View) -> Iterator[SearchResult]:
     """Answer queries in one pass over the tracks; one result each, in order."""
-    from earshot.search import Track  # numba: nothing but a search needs it
-
-    snapshot = field.snapshot
-    pairs = zip(snapshot.tracks, snapshot.heard, strict=True)
-    tracks = [Track(entry.recording, entry.channel, c) for entry, c in pairs if entry.frames]
-    places = [Place(track.recording, track.channel) for track in tracks]
+    places = field.places
     begun = time.perf_counter()
     rows: Rows = {}
     if any(narrowed(asked.tree) for asked in batch):
         rows = field.rows({place.recording for place in places})
     wanted = [scopes(asked.tree, places, rows) for asked in batch]
-    heard = _listen(batch, wanted, tracks, field, min(view.min_confidence, LEAST_CONFIDENCE))
-    found = []
-    for asked, scope in zip(batch, wanted, strict=True):
-        found.append(_answered(asked.tree, scope, heard, places, rows))
-    rows = field.rows({one.recording for each, _ in found for one in each})
+    heard = _listen(batch, wanted, field, view)
+    found = [
+        _answered(asked.tree, scope, heard, rows)
+        for asked, scope in zip(batch, wanted, strict=True)
+    ]
+    rows = _known(found, field, view)
     seconds = (time.perf_counter() - begun) / len(batch)
-    for asked, scope, (each, sure) in zip(batch, wanted, found, strict=True):
-        # A recording without a row was removed while this search was running.
-        there = [
-            one for one in each
-            if one.recording in rows and one.confidence >= view.min_confidence
-        ]  # fmt: skip
-        hours = _hours(frozenset[int]().union(*scope.values()), field, tracks)
+    for asked, scope, one in zip(batch, wanted, found, strict=True):
+        chosen = frozenset[int]().union(*scope.values())
+        hours = field.hours if len(chosen) == len(places) else field.hours_of(chosen)
         result = SearchResult(asked.query, (), hours, seconds, note=_note(asked))
-        yield _page(result, there, sure, rows, view)
+        yield one.page(result, view, rows)
+
+
+def _known(found: Sequence[Answers | Columns], field: Field, view: View) -> Rows:
+    """What is known of the recordings that are shown.
+
+    A recording without a row was removed while this search was running: it is left out.
+    """
+    while True:
+        needed = [one.needs(view) for one in found]
+        rows = field.rows(set[str]().union(*needed))
+        gone = set()
+        for one, names in zip(found, needed, strict=True):
+            if isinstance(one, Columns) and (missing := names.difference(rows)):
+                one.without(missing)
+                gone |= missing
+        if not gone:
+            return rows
 
 
 def _note(asked: Asked) -> str:
@@ -157,133 +184,80 @@ def _note(asked: Asked) -> str:
     )
 
 
-_Heard: TypeAlias = Mapping[tuple[str, Tracks], Mapping[str, Sequence[Heard]]]
+@dataclass(eq=False)
+class _Text:
+    """What was heard of one text, on the tracks that it was searched in."""
+
+    text: str
+    found: Found
+    hits: Hits
+    places: Sequence[tuple[str, int]]
+
+    @cached_property
+    def by_recording(self) -> Mapping[str, Sequence[Heard]]:
+        """All of it as objects."""
+        heard: dict[str, list[Heard]] = defaultdict(list)
+        for hit in self.hits.of(self.found):
+            recording, channel = self.places[hit.track]
+            way = self.hits.ways[hit.pronunciation]
+            heard[recording].append(heard_of(self.text, way, channel, hit))
+        return heard
+
+
+_Texts: TypeAlias = Mapping[tuple[str, Chosen], _Text]
 
 
 def _listen(
-    batch: Sequence[Asked],
-    wanted: Sequence[Mapping[int, Tracks]],
-    tracks: Sequence[Track],
-    field: Field,
-    least: float,
-) -> _Heard:
-    """By text and tracks searched: what was heard, by recording. Each is searched once."""
-    from earshot.search import search_many  # see `search`
+    batch: Sequence[Asked], wanted: Sequence[Mapping[int, Chosen]], field: Field, view: View
+) -> _Texts:
+    """By text and tracks searched: what was heard. Each is searched once."""
+    from earshot.search import Hits, search_columns  # see `Field.tracks`
 
-    texts: dict[Tracks, dict[str, Sequence[Pronunciation]]] = defaultdict(dict)
+    texts: dict[Chosen, dict[str, Sequence[Pronunciation]]] = defaultdict(dict)
     for asked, scope in zip(batch, wanted, strict=True):
         for node in nodes(asked.tree):
             if isinstance(node, Phrase | Choice):
                 texts[scope[id(node)]].update(
                     (text, asked.sounds[text]) for text in node.wordings()
                 )
+    least = view.min_confidence
+    if not all(alone(asked.tree) for asked in batch):
+        least = min(least, LEAST_CONFIDENCE)  # what is not shown counts for and against recordings
     network = field.snapshot.manifest.network
-    heard: dict[tuple[str, Tracks], dict[str, list[Heard]]] = {}
+    heard = {}
     for chosen, sounds in texts.items():
-        own = [tracks[at] for at in sorted(chosen)]
-        hits = search_many(
+        tracks = field.only(chosen)
+        places = [(track.recording, track.channel) for track in tracks.tracks]
+        found = search_columns(
             list(sounds.values()),
-            own,
+            tracks,
             units=network.units,
             blank=network.blank,
             frame_seconds=network.frame_seconds,
             calibration=field.calibration,
-            top=None,
             min_confidence=least,
         )
-        for (text, ways), of_text in zip(sounds.items(), hits, strict=True):
-            by_recording: dict[str, list[Heard]] = defaultdict(list)
-            for hit in of_text:
-                track = own[hit.track]
-                by_recording[track.recording].append(_heard(text, ways, track.channel, hit))
-            heard[text, chosen] = by_recording
+        for (text, ways), of_text in zip(sounds.items(), found, strict=True):
+            hits = Hits(ways, tracks.tracks, network.frame_seconds, field.calibration)
+            heard[text, chosen] = _Text(text, of_text, hits, places)
     return heard
 
 
-def _heard(text: str, ways: Sequence[Pronunciation], channel: int, hit: Hit) -> Heard:
-    way = ways[hit.pronunciation]
-    span = hit.span
-    return Heard(
-        text,
-        tuple(way.units),
-        channel,
-        span.start,
-        span.end,
-        hit.confidence,
-        hit.score,
-        tuple(way.words),
-        hit.frames,
-        hit.features,
-    )
-
-
 def _answered(
-    tree: Node,
-    scope: Mapping[int, Tracks],
-    heard: _Heard,
-    places: Sequence[Place],
-    rows: Rows,
-) -> tuple[list[Answer], dict[str, float]]:
+    tree: Node, scope: Mapping[int, Chosen], texts: _Texts, rows: Rows
+) -> Answers | Columns:
+    if one := alone(tree):
+        only = texts[one.wordings()[0], scope[id(one)]]
+        return Columns(only.text, only.found, only.places, only.hits)
+
     def of(node: Phrase | Choice, recording: str) -> list[Heard]:
         where = scope[id(node)]
-        texts = node.wordings()
-        return [one for text in texts for one in heard[text, where].get(recording, ())]
+        heard = (texts[text, where].by_recording.get(recording, ()) for text in node.wordings())
+        return [one for each in heard for one in each]
 
     somewhere: dict[str, None] = {}
     for node in nodes(tree):
         if isinstance(node, Phrase | Choice):
             for text in node.wordings():
-                somewhere.update(dict.fromkeys(heard[text, scope[id(node)]]))
-    return answers(tree, somewhere, of, rows)
-
-
-def _page(
-    empty: SearchResult, found: Sequence[Answer], sure: Mapping[str, float], rows: Rows, view: View
-) -> SearchResult:
-    """The part of an answer that was asked for."""
-    inside = slice(view.offset, None if view.top is None else view.offset + view.top)
-
-    def dated(recording: str) -> tuple[str, str, str]:
-        row = rows[recording]
-        return row.recorded or row.added, row.added, row.id
-
-    def placed(one: Answer) -> tuple[float, int, float]:
-        return one.start, one.heard[0].channel, one.end
-
-    groups: list[Group] = []
-    if view.by_recording:
-        by_recording: dict[str, list[Answer]] = defaultdict(list)
-        for one in found:
-            by_recording[one.recording].append(one)
-        names = sorted(by_recording, key=lambda name: (-sure[name], name))
-        if view.order == "time":
-            names.sort(key=dated)
-        for name in names[inside]:
-            mentions = [_mention(one, rows[name]) for one in sorted(by_recording[name], key=placed)]
-            row = rows[name]
-            groups.append(Group(name, row.path, row.title, sure[name], tuple(mentions)))
-        mentions = [mention for group in groups for mention in group.mentions]
-        total = len(names)
-    else:
-        flat = ordered(found)
-        if view.order == "time":
-            flat.sort(key=lambda one: (*dated(one.recording), *placed(one)))
-        mentions = [_mention(one, rows[one.recording]) for one in flat[inside]]
-        total = len(flat)
-    return replace(empty, mentions=tuple(mentions), total=total, groups=tuple(groups))
-
-
-def _mention(one: Answer, row: Recording) -> Mention:
-    first = one.heard[0]
-    return Mention(
-        row.id, row.path, row.title, first.channel, one.start, one.end, one.confidence, one.heard
-    )
-
-
-def _hours(chosen: Tracks, field: Field, tracks: Sequence[Track]) -> float:
-    """Hours of the tracks chosen, two channels of a recording counted once."""
-    longest: dict[str, int] = {}
-    for at in chosen:
-        track = tracks[at]
-        longest[track.recording] = max(track.heard.frames, longest.get(track.recording, 0))
-    return sum(longest.values()) * field.snapshot.manifest.network.frame_seconds / 3600
+                somewhere.update(dict.fromkeys(texts[text, scope[id(node)]].by_recording))
+    return Answers(*answers(tree, somewhere, of, rows))

@@ -6,7 +6,7 @@ recordings are kept.
 """
 
 from earshot.query.checks import said
-from earshot.query.combining import Answer, answers, ordered
+from earshot.query.combining import Answer, alone, answers, ordered
 from earshot.query.filters import plain_date
 from earshot.query.reading import read, read_filters
 from earshot.query.scopes import Place, all_of, holds, narrowed, scopes
@@ -26,6 +26,7 @@ __all__ = [
     "Phrase",
     "Place",
     "all_of",
+    "alone",
     "answers",
     "holds",
     "narrowed",

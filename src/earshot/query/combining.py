@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from earshot.query.scopes import holds
-from earshot.query.tree import And, Choice, Filter, Near, Node, Not, Or, Phrase
+from earshot.query.tree import And, Choice, Filter, Near, Node, Not, Or, Phrase, nodes
 from earshot.types import Heard, Recording
 
 SHARED = 0.3
@@ -77,6 +77,22 @@ def answers(
             found += mentions
             sure[recording] = one.holds(tree, None)
     return found, sure
+
+
+def alone(tree: Node) -> Phrase | Choice | None:
+    """The phrase that a tree looks for, if its mentions answer the tree just as likely as they are.
+
+    So it is where a tree is one phrase of one wording, with filters or without, that stands under
+    nothing but AND: filters are applied before anything is heard.
+    """
+    if isinstance(tree, And):
+        heard = [
+            item
+            for item in tree.items
+            if any(isinstance(node, Phrase | Choice) for node in nodes(item))
+        ]
+        return alone(heard[0]) if len(heard) == 1 else None
+    return tree if isinstance(tree, Phrase | Choice) and len(tree.wordings()) == 1 else None
 
 
 def ordered(found: Iterable[Answer]) -> list[Answer]:

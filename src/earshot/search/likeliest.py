@@ -22,7 +22,7 @@ from earshot.search.align import STEPS_PER_NAT, Columns, Plan
 from earshot.search.confidence import FEATURES, Pronunciation, describe, log_alarms
 from earshot.search.ear import Ear
 from earshot.search.native import kernel
-from earshot.search.sweep import Rows, Sweep
+from earshot.search.sweep import Laid, Rows, Sweep
 
 # Two candidates that share more than this of the shorter one are the same mention.
 SHARED = 0.3
@@ -72,7 +72,7 @@ class Found:
 class Searched:
     """What is searched: tracks, their length, and in how many threads."""
 
-    tracks: tuple[lanes.Track, ...]
+    laid: Laid
     hours: float
     threads: int
 
@@ -214,7 +214,7 @@ class _Looking:
             mine = rows[:, _PRONUNCIATION] == index
             if mine.any():
                 matrix[mine] = describe(
-                    self._library.tracks,
+                    self._library.laid.tracks,
                     rows[mine],
                     ready,
                     sounds,

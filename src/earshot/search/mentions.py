@@ -10,6 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from earshot import lanes
 from earshot.errors import LibraryError
@@ -17,7 +21,7 @@ from earshot.search.align import STEPS_PER_NAT, Plan
 from earshot.search.confidence import Calibration, Pronunciation
 from earshot.search.ear import Ear
 from earshot.search.likeliest import Asked, Found, Searched, nothing, settled
-from earshot.search.sweep import Sweep
+from earshot.search.sweep import Laid, Sweep
 from earshot.search.tasks import processors
 from earshot.types import Span
 
@@ -129,7 +133,7 @@ def search_many(
         threads=threads,
     )
     return [
-        hits(one, query, tracks, frame_seconds, calibration)
+        Hits(query, tracks, frame_seconds, calibration).of(one)
         for query, one in zip(queries, found, strict=True)
     ]
 
@@ -171,7 +175,7 @@ def candidates(
 
 def search_columns(
     queries: Sequence[Sequence[Pronunciation]],
-    tracks: Sequence[Track],
+    tracks: Sequence[Track] | Tracks,
     *,
     units: Sequence[str],
     blank: int,
@@ -183,12 +187,13 @@ def search_columns(
 ) -> list[Found]:
     """What `search_many` finds, as columns: thousands of mentions without an object for each."""
     ear = Ear.of(units, blank, frame_seconds, calibration)
-    heard = tuple(_checked(track, len(units)) for track in tracks)
-    hours = sum(one.frames for one in heard) * frame_seconds / 3600.0
-    library = Searched(heard, hours, threads or processors())
+    ready = tracks if isinstance(tracks, Tracks) else Tracks(tracks)
+    ready.require(len(units))
+    hours = ready.laid.frames * frame_seconds / 3600.0
+    library = Searched(ready.laid, hours, threads or processors())
     plans = [[ear.plan(one) for one in pronunciations] for pronunciations in queries]
     results = [nothing()] * len(queries)
-    for batch in _batches(plans, library):
+    for batch in _batches(plans, ready.laid.frames):
         flat = [one for index in batch for one in plans[index]]
         found, ground = (
             Sweep(
@@ -198,7 +203,7 @@ def search_columns(
                 confusion=ear.confusion,
                 threads=library.threads,
             )
-            for searched in (heard, calibration.ground)
+            for searched in (ready.laid, calibration.ground)
         )
         first = 0
         asked = []
@@ -211,40 +216,58 @@ def search_columns(
     return results
 
 
-def hits(
-    found: Found,
-    query: Sequence[Pronunciation],
-    tracks: Sequence[Track],
-    frame_seconds: float,
-    calibration: Calibration,
-) -> list[Hit]:
-    """Columns as hits, one a mention."""
-    made = []
-    for track, which, first, last, cost, features, confidence in zip(
-        *(getattr(found, name).tolist() for name in Found.__slots__), strict=True
-    ):
-        start = max(first * frame_seconds - calibration.lead_seconds, 0.0)
-        end = (last + 1) * frame_seconds + calibration.tail_seconds
-        end = min(end, tracks[track].heard.frames * frame_seconds)
-        score = -cost / STEPS_PER_NAT / len(query[which].units)
-        span = Span(round(start, 3), round(end, 3))
-        frames = (first, last)
-        made.append(Hit(track, span, confidence, score, which, frames, tuple(features)))
-    return made
+@dataclass(frozen=True, slots=True, eq=False)
+class Hits:
+    """What makes hits of columns: how the query may sound, tracks, and how long a frame is."""
+
+    ways: Sequence[Pronunciation]
+    tracks: Sequence[Track]
+    frame_seconds: float
+    calibration: Calibration
+
+    def of(self, found: Found) -> list[Hit]:
+        """Columns as hits, one a mention."""
+        made = []
+        for track, which, first, last, cost, features, confidence in zip(
+            *(getattr(found, name).tolist() for name in Found.__slots__), strict=True
+        ):
+            start = max(first * self.frame_seconds - self.calibration.lead_seconds, 0.0)
+            end = (last + 1) * self.frame_seconds + self.calibration.tail_seconds
+            end = min(end, self.tracks[track].heard.frames * self.frame_seconds)
+            score = -cost / STEPS_PER_NAT / len(self.ways[which].units)
+            span = Span(round(start, 3), round(end, 3))
+            frames = (first, last)
+            made.append(Hit(track, span, confidence, score, which, frames, tuple(features)))
+        return made
+
+    def columns(self, found: Found) -> tuple[npt.NDArray[np.floating[Any]], ...]:
+        """What hits are put in order by: where they start and end (seconds), and scores."""
+        lengths = np.array([len(way.units) for way in self.ways])[found.pronunciation]
+        start = np.maximum(found.start * self.frame_seconds - self.calibration.lead_seconds, 0.0)
+        return start, (found.end + 1) * self.frame_seconds, -found.cost / STEPS_PER_NAT / lengths
 
 
-def _checked(track: Track, units: int) -> lanes.Track:
-    if track.heard.units != units:
-        raise LibraryError(
-            f"The activations of recording {track.recording} are of {track.heard.units} units, "
-            f"expected {units}; remove it and add it again."
-        )
-    return track.heard
+class Tracks:
+    """Tracks made ready to be searched: what does not depend on the query is worked out once."""
+
+    def __init__(self, tracks: Sequence[Track]) -> None:
+        self.tracks = tuple(tracks)
+        self.laid = Laid([track.heard for track in self.tracks])
+        self._odd = {track.heard.units: track for track in self.tracks}
+
+    def require(self, units: int) -> None:
+        """Raises LibraryError for tracks of another number of units."""
+        for count, track in self._odd.items():
+            if count != units:
+                raise LibraryError(
+                    f"The activations of recording {track.recording} are of {count} units, "
+                    f"expected {units}; remove it and add it again."
+                )
 
 
-def _batches(plans: Sequence[Sequence[Plan]], library: Searched) -> Iterator[list[int]]:
+def _batches(plans: Sequence[Sequence[Plan]], frames: int) -> Iterator[list[int]]:
     """Indexes of queries to be answered in one pass, those that begin alike together."""
-    windows = sum(one.frames for one in library.tracks) // lanes.BLOCK + 1
+    windows = frames // lanes.BLOCK + 1
     most = max(LARGEST_PASS // windows, 1)
     order = sorted(range(len(plans)), key=lambda one: [x.phones.tolist() for x in plans[one][:1]])
     batch: list[int] = []

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -41,7 +42,7 @@ Rows = npt.NDArray[np.int64]
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class _Piece:
     """The tracks that lie in the same lanes: their indexes, first blocks (rising), frames."""
 
@@ -55,6 +56,7 @@ class _Piece:
         """Blocks of a lane."""
         return int(self.lanes.shape[1]) // BLOCK
 
+    @cached_property
     def others(self) -> npt.NDArray[np.bool_] | None:
         """Which (block, lane) belong to none of the tracks, if a track of others may lie there."""
         ends = self.first + self.frames // BLOCK + 1
@@ -72,6 +74,16 @@ class _Piece:
         return free.reshape(LANES, self.blocks).T
 
 
+class Laid:
+    """Tracks to be swept: what does not depend on any plan is worked out once."""
+
+    def __init__(self, tracks: Sequence[Track]) -> None:
+        self.tracks = tuple(tracks)
+        self.pieces = _pieces(self.tracks)
+        self.frames = int(sum(one.frames.sum() for one in self.pieces))
+        self.windows = int(sum((-(-one.frames // BLOCK)).sum() for one in self.pieces))
+
+
 class Sweep:
     """Every plan over every track; `histograms` has one a plan.
 
@@ -81,7 +93,7 @@ class Sweep:
 
     def __init__(
         self,
-        tracks: Sequence[Track],
+        tracks: Sequence[Track] | Laid,
         plans: Sequence[Plan],
         *,
         frame_seconds: float,
@@ -92,9 +104,9 @@ class Sweep:
         self._confusion = confusion
         self._radius = max(round(NEIGHBOURHOOD_SECONDS / frame_seconds), 1)
         self._threads = threads or processors()
-        self._pieces = _pieces(tracks)
+        laid = tracks if isinstance(tracks, Laid) else Laid(tracks)
+        self._pieces, windows = laid.pieces, laid.windows
         self._places: list[tuple[list[Lowest], int]] = [([], 1)] * len(plans)
-        windows = int(sum((-(-one.frames // BLOCK)).sum() for one in self._pieces))
         self.histograms = [np.zeros(one.limit + 2, np.int64) for one in plans]
         for program in programs(plans, confusion):
             found = self._lowest(program)
@@ -135,9 +147,8 @@ class Sweep:
                 tasks.append(_running(piece.lanes, program, first, end, lowest))
         self._work(tasks, blocks * len(program.nodes) > WORTH_THREADS)
         for piece, lowest in zip(self._pieces, found, strict=True):
-            others = piece.others()
-            if others is not None:
-                lowest[:, others] = program.most
+            if piece.others is not None:
+                lowest[:, piece.others] = program.most
         return found
 
     def _counting(self, index: int, windows: int) -> Callable[[], None]:
