@@ -1,7 +1,7 @@
 """Speech with three transcripts, phones, characters and parts of speech: the data of `heads.yml`.
 
     python recipes/speech_data.py --speech ../shared/data/speech --out recipes/work/speech
-    pip install textblob                 (for its list of words with their commonest part of speech)
+    pip install 'earshot[recipes]'       (for textblob's list of words with their part of speech)
     python recipes/heads_data.py
 
 reads the manifests of `speech_data.py` and writes `train.jsonl`, `valid.jsonl` and `test.jsonl`
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     path = options.lexicon or of_textblob()
     if path is None:
-        message = "no lexicon: install the one of textblob with 'pip install textblob'"
+        message = "no lexicon: install the one of textblob with pip install 'earshot[recipes]'"
         print(f"{message}, or name a file of lines 'WORD TAG' by --lexicon", file=sys.stderr)
         return 1
     lexicon = read_lexicon(path)

@@ -126,3 +126,9 @@ def test_names_of_the_package() -> None:
     assert set(kur.__all__) == set(kur._HOMES)
     with pytest.raises(AttributeError, match="module 'kur' has no attribute 'Kurfil'"):
         kur.Kurfil  # noqa: B018
+
+
+def test_what_overrides_are(file: Path) -> None:
+    wrong: Any = object()  # where Kur 0.7 took an engine
+    with pytest.raises(kur.KurError, match=r"overrides\): a dictionary expected, found object"):
+        kur.Kurfile(file, wrong)

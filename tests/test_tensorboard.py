@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing import event_accumulator
 from test_train import StopAt
 from tiny_kur import POINTS, kurfile
 
@@ -111,10 +112,9 @@ def test_a_training_is_logged(tmp_path: Path) -> None:
 
 
 def test_tensorboard_itself_reads_it(tmp_path: Path) -> None:
-    loader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     given = {"train__hooks": "[{tensorboard: board}]", "train__stop_when__epochs": "1"}
     session.training(kurfile(tmp_path, POINTS, **given)).run()
-    accumulator = loader.EventAccumulator(str(tmp_path / "board"))
+    accumulator = event_accumulator.EventAccumulator(str(tmp_path / "board"))
     accumulator.Reload()
     assert "batch/loss" in accumulator.Tags()["scalars"]
     assert [one.step for one in accumulator.Scalars("batch/loss")] == [1, 2, 3, 4, 5]

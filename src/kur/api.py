@@ -17,7 +17,7 @@ from kur import session
 from kur.assemble import Assembly, assemble, losses, providers, seed_of
 from kur.data.provider import Provider
 from kur.entries import placing
-from kur.errors import KurfileError
+from kur.errors import KurError, KurfileError
 from kur.evaluation_hooks import Current
 from kur.graph import Model as Graph
 from kur.legacy import restore
@@ -61,6 +61,9 @@ class Kurfile(PluggedKurfile):
         """`source`: the file, or a dictionary of sections, whose relative paths start at the
         working directory. `overrides` has dotted paths and texts: {"train.stop_when.epochs": "2"}.
         `backend` (torch, jax, tensorflow) takes the place of `settings.backend`."""
+        if overrides is not None and not isinstance(overrides, Mapping):
+            kind = type(overrides).__name__
+            raise KurError(f"kur.Kurfile(source, overrides): a dictionary expected, found {kind}")
         super().__init__(_DICTIONARY if isinstance(source, Mapping) else source, overrides)
         self._source = copy.deepcopy(dict(source)) if isinstance(source, Mapping) else None
         self._backend = backend

@@ -195,34 +195,13 @@ class Transcript:
 
 
 @evaluation_hook("slack")
-class SlackResult:
+class SlackResult(Slack):
     """Posts the result of the hook before (a transcript) to Slack; see `kur.slack`."""
-
-    def __init__(
-        self,
-        *,
-        channel: str,
-        url: str | None = None,
-        user: str = "kur",
-        icon: str = "dragon",
-        title: str | None = None,
-        token: str | None = None,
-        extra_files: list[str] | str | None = None,
-    ) -> None:
-        self._slack = Slack(
-            channel=channel,
-            url=url,
-            user=user,
-            icon=icon,
-            title=title,
-            token=token,
-            extra_files=extra_files,
-        )
 
     def apply(self, current: Current, original: Findings, about: About) -> Current:
         """Post."""
         result, truth = _told(current.result), _told(current.truth)
-        self._slack.post(f'Truth = "{truth}", Prediction = "{result}"')
+        self.post(f'Truth = "{truth}", Prediction = "{result}"')
         return current
 
 

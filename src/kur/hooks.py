@@ -139,34 +139,13 @@ class ProgressLine:
 
 
 @hook("slack")
-class SlackMessages:
+class SlackMessages(Slack):
     """Posts to Slack when the training begins, after each epoch, and when it ends; see
     `kur.slack`."""
 
-    def __init__(
-        self,
-        *,
-        channel: str,
-        url: str | None = None,
-        user: str = "kur",
-        icon: str = "dragon",
-        title: str | None = None,
-        token: str | None = None,
-        extra_files: list[str] | str | None = None,
-    ) -> None:
-        self._slack = Slack(
-            channel=channel,
-            url=url,
-            user=user,
-            icon=icon,
-            title=title,
-            token=token,
-            extra_files=extra_files,
-        )
-
     def on_start(self, state: State) -> None:
         """Say so."""
-        self._slack.post("Started training.")
+        self.post("Started training.")
 
     def on_batch(self, state: State, batches: int, loss: float, rate: float) -> None:
         """Nothing."""
@@ -177,11 +156,11 @@ class SlackMessages:
             return
         total = "all" if state.until is None else state.until
         info = {name.capitalize(): f"{value:.4f}" for name, value in figures.items()}
-        self._slack.post(f"Finished epoch {state.epoch} of {total}.", info)
+        self.post(f"Finished epoch {state.epoch} of {total}.", info)
 
     def on_end(self, state: State, reason: str) -> None:
         """Say why."""
-        self._slack.post("Training has ended.", {"Reason": reason})
+        self.post("Training has ended.", {"Reason": reason})
 
 
 class Pause:
