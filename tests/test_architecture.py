@@ -41,9 +41,10 @@ LAYERS = {
         "query", "about", "numerals", "spoken", "lexicon", "letters", "units", "spellers",
         "phone_names", "ctc_models",
         "lanes", "index", "search", "installed",
-        "rows", "catalog", "outcome", "adding",
+        "rows", "catalog", "rescue", "outcome", "adding", "upkeep",
         "example", "paging", "searching", "explaining", "library",
-        "present", "alignments", "asking", "options", "progress", "network_cli", "cli",
+        "present", "alignments", "asking", "options", "progress", "network_cli", "upkeep_cli",
+        "cli",
     ],
     "kur": [
         "errors", "marks", "arguments", "yaml_marks", "json_marks", "schema", "include",

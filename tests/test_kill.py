@@ -46,7 +46,7 @@ def make_talks(folder: Path) -> None:
 def contents(folder: Path) -> Contents:
     """What a reader finds: every recording's title with its tracks' bytes."""
     with tone_library(folder) as library:
-        assert library.check() == ()
+        assert [one for one in library.check() if one.harmful] == []
         titles = {recording.id: recording.title for recording in library.list()}
     found: Contents = {}
     snapshot = open_snapshot(folder)

@@ -367,7 +367,7 @@ def test_lost_rows_are_told_and_mended_by_adding_again(library: Library, talks: 
     for path in library.path.glob("catalog.db*"):
         path.unlink()
     (problem,) = library.check()
-    assert "catalog.db" in problem
+    assert "catalog.db" in str(problem)
     assert len(library.add([talks]).added) == 2
     assert library.check() == ()
     assert len(library.list()) == 2

@@ -21,13 +21,13 @@ from earshot.index.manifest import (
     read_manifest,
     swap_manifest,
 )
+from earshot.index.segment import FORMAT as SEGMENT_FORMAT
 from earshot.index.segment import SegmentEntry, TrackEntry
 
 NETWORK = NetworkEntry("ab" * 32, ("AA", "B", "<blank>"), 2, 0.04)
 IDS = st.text("0123456789abcdef", min_size=12, max_size=12)
-TRACKS = st.builds(
-    TrackEntry, IDS, st.integers(0, 7), st.integers(0, 1 << 40), st.integers(0, 1 << 40)
-)
+FRAMES = st.integers(0, 1 << 40)
+TRACKS = st.builds(TrackEntry, IDS, st.integers(0, 7), FRAMES, FRAMES, st.just(0) | FRAMES)
 SEGMENTS = st.builds(
     SegmentEntry,
     st.from_regex(r"[0-9a-z-]{1,20}\.safetensors", fullmatch=True),
@@ -35,7 +35,7 @@ SEGMENTS = st.builds(
     st.integers(0, 1 << 50),
     st.integers(0, 1 << 50),
     st.lists(TRACKS, max_size=3).map(tuple),
-    st.integers(1, FORMAT),
+    st.integers(1, SEGMENT_FORMAT),
     st.integers(0, (1 << 32) - 1),
 )
 NETWORKS = st.builds(
@@ -128,6 +128,26 @@ def test_errors_tell_the_place(path: tuple[Any, ...], value: Any, place: str) ->
         parse_manifest(json.dumps(fields), "library.json")
 
 
+def test_libraries_without_parts_stay_readable_for_older_versions() -> None:
+    whole = Manifest(NETWORK, (segment("a", "1", "2"),), 3)
+    assert json.loads(format_manifest(whole))["format"] == FORMAT - 1
+    part = TrackEntry("1" * 12, 0, 5, 0, start=1)
+    growing = whole.with_part(SegmentEntry("b.safetensors", "0" * 64, 100, 5, (part,)))
+    assert json.loads(format_manifest(growing))["format"] == FORMAT
+
+
+def test_a_part_takes_the_place_of_all_that_came_from_there_on() -> None:
+    def part(file: str, start: int, frames: int) -> SegmentEntry:
+        tracks = tuple(TrackEntry("1" * 12, side, frames, side, start) for side in (0, 1))
+        return SegmentEntry(f"{file}.safetensors", "0" * 64, 100, 2 * frames, tracks)
+
+    manifest = Manifest(NETWORK, (segment("other", "2"),))
+    for file, start, frames in (("a", 0, 30), ("b", 0, 40), ("c", 40, 9), ("d", 40, 20)):
+        manifest = manifest.with_part(part(file, start, frames))
+    assert [one.file[:-12] for one in manifest.segments] == ["other", "b", "d"]
+    assert manifest.recordings() == ("2" * 12, "1" * 12)
+
+
 def test_a_newer_format_says_upgrade() -> None:
     with pytest.raises(LibraryError, match=f"format {FORMAT + 1}.*pip install --upgrade earshot"):
         parse_manifest(json.dumps({"format": FORMAT + 1, "else": "unknown"}), "library.json")
@@ -165,7 +185,7 @@ def test_an_absent_library_says_how_to_make_one(tmp_path: Path) -> None:
 def test_a_lost_manifest_is_not_an_absent_library(tmp_path: Path) -> None:
     (tmp_path / "segments").mkdir()
     (tmp_path / "segments" / "a.safetensors").touch()
-    with pytest.raises(LibraryError, match="no longer a whole library"):
+    with pytest.raises(LibraryError, match=r"segments but no library\.json: `earshot check --rep"):
         read_manifest(tmp_path)
 
 

@@ -170,7 +170,7 @@ def test_damage_is_named_with_file_and_recordings(
     with pytest.raises(DamagedSegment, match=reason) as caught:
         read(tmp_path, entry)
     assert caught.value.recordings == IDS[:2]
-    for part in (entry.file, IDS[0], IDS[1], "earshot remove"):
+    for part in (entry.file, IDS[0], IDS[1], "earshot check --repair"):
         assert part in str(caught.value)
 
 

@@ -132,6 +132,12 @@ def _add(job: _Job, writer: IndexWriter, catalog: Catalog, network: Listener) ->
 
 def _already_there(job: _Job, digest: str, known: Recording, catalog: Catalog) -> Outcome:
     """Skip a file that the library has; remember where it lies if it has been moved."""
+    if known.digest == known.id:  # its row was lost, and made anew without knowing the file
+        size = job.path.stat().st_size
+        path = located(job.path)
+        known = replace(known, path=path, title=_title(job.path), digest=digest, bytes=size)
+        known = job.about.applied(known)
+        catalog.put(known)
     if known.digest != digest:
         raise MediaError(
             f"has the same first 12 digits of SHA-256 as the recording {known.id}, "

@@ -12,7 +12,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import TypeDecorator
 
 from earshot import rows
+from earshot.errors import LibraryBusy
 from earshot.types import Recording
 
 
@@ -111,14 +112,15 @@ class Catalog:
                 for name in _missing(connection):
                     connection.execute(text(f"ALTER TABLE recordings ADD COLUMN {name} VARCHAR"))
 
-    def put(self, recording: Recording) -> None:
-        """Write the row of a recording, in the place of one that has the same id."""
-        row = _row(recording)
-        statement = insert(_RECORDINGS).values(row)
+    def put(self, *recordings: Recording) -> None:
+        """Write the rows of recordings, in the place of those that have the same ids."""
         with self._changing() as connection:
-            connection.execute(
-                statement.on_conflict_do_update(index_elements=[_RECORDINGS.c.id], set_=row)
-            )
+            for recording in recordings:
+                row = _row(recording)
+                statement = insert(_RECORDINGS).values(row)
+                connection.execute(
+                    statement.on_conflict_do_update(index_elements=[_RECORDINGS.c.id], set_=row)
+                )
 
     def change(self, recording: str, change: Callable[[Recording], Recording]) -> Recording | None:
         """Write the row of a recording as `change` makes it of what it is; None if it has none.
@@ -148,6 +150,13 @@ class Catalog:
             present = set(connection.scalars(select(_RECORDINGS.c.id)))
         if leftovers := present.difference(recordings):
             self.delete(leftovers)
+
+    def compact(self) -> None:
+        """Give the room of deleted rows back to the disk, unless someone reads at this moment."""
+        with suppress(LibraryBusy), self._reading() as connection:
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.execute(text("VACUUM"))
+            connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
 
     def find(self, recordings: Collection[str]) -> dict[str, Recording]:
         """The rows of these recordings by id, as far as they are there."""

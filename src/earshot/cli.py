@@ -57,6 +57,7 @@ from earshot.options import (
     Title,
     Top,
     Why,
+    folder_of,
 )
 from earshot.outcome import Outcome, Status
 from earshot.present import (
@@ -65,6 +66,7 @@ from earshot.present import (
     Terminal,
     clip_name,
     clock,
+    complain,
     parse_time,
     print_recording,
     print_recordings,
@@ -73,9 +75,11 @@ from earshot.present import (
     recording_line,
     result_line,
     result_rows,
+    say,
 )
 from earshot.progress import progress_bar, stoppable
 from earshot.types import SearchResult, Span
+from earshot.upkeep_cli import check, optimize
 
 _DEFECT = 70  # EX_SOFTWARE of sysexits.h
 _INTERRUPTED = 130  # 128 + SIGINT, as shells say it
@@ -111,6 +115,8 @@ app = typer.Typer(
 )
 
 app.add_typer(network_app, name="network")
+app.command(epilog="Example: earshot check --repair --library ~/work")(check)
+app.command(epilog="Example: earshot optimize --library ~/work")(optimize)
 
 
 def main() -> NoReturn:
@@ -132,22 +138,12 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def complain(sentence: str) -> None:
-    """Print one line on standard error."""
-    print(f"earshot: {printable(sentence).rstrip('.')}", file=sys.stderr, flush=True)
-
-
-def _say(line: str) -> None:
-    """Print one line on standard output at once: what it tells has happened."""
-    print(printable(line), flush=True)
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
         try:
-            _say(f"earshot {version('earshot')}")
+            say(f"earshot {version('earshot')}")
         except PackageNotFoundError:
-            _say("earshot, run from its source folder")
+            say("earshot, run from its source folder")
         raise typer.Exit
 
 
@@ -161,12 +157,6 @@ def _global(
     ] = False,
 ) -> None:
     context.obj = library
-
-
-def _folder(context: typer.Context, library: Path | None) -> Path | None:
-    """The folder that was given with the command, or before it."""
-    given: Path | None = context.obj
-    return library if library is not None else given
 
 
 @app.command(epilog="Example: earshot add talks/ interview.mp4 --library ~/work")
@@ -191,7 +181,7 @@ def add(
     audio = 0.0
     begun = time.monotonic()
     with (
-        _opened(_folder(context, library), network) as opened,
+        _opened(folder_of(context, library), network) as opened,
         progress_bar() as shown,
         stoppable(shown) as progress,
     ):
@@ -205,11 +195,11 @@ def add(
                         audio += outcome.recording.duration
         except (EarshotError, KeyboardInterrupt):
             if counts:
-                _say(f"stopped: {_summary(counts)}; what was added is kept")
+                say(f"stopped: {_summary(counts)}; what was added is kept")
             raise
     speed = audio / max(time.monotonic() - begun, 1e-9)
     heard = f" ({clock(audio)} of audio, {speed:.0f} x real time)" if audio else ""
-    _say(_summary(counts) + heard)
+    say(_summary(counts) + heard)
     if counts[Status.FAILED]:
         raise typer.Exit(1)
 
@@ -253,7 +243,7 @@ def search(
         channel=channel, meta=pairs(meta),
     )  # fmt: skip
     offset = offset or (page - 1) * top
-    folder = _folder(context, library)
+    folder = folder_of(context, library)
     look = Look(
         form="json" if as_json else "csv" if as_csv else "table",
         headings=queries is not None,
@@ -294,11 +284,11 @@ def clip(
     """Write a moment of a recording, with its surroundings, to an audio file."""
     begin = parse_time(start)
     span = Span(begin, parse_time(end) if end is not None else begin)
-    with Library(_folder(context, library)) as opened:
+    with Library(folder_of(context, library)) as opened:
         chosen = opened.show(recording)
         target = out or Path(clip_name(chosen, begin))
         written = opened.clip(chosen, target, span, before=around, after=around)
-    _say(f"{target}: {written.duration:.1f} s of '{chosen.title}' from {clock(written.start)}")
+    say(f"{target}: {written.duration:.1f} s of '{chosen.title}' from {clock(written.start)}")
 
 
 @app.command("list", epilog="Example: earshot list --tag news --after 2020 --json")
@@ -320,7 +310,7 @@ def list_(
         tag=tag, title=title, date=date, after=after, before=before, longer=longer, shorter=shorter,
         meta=pairs(meta),
     )  # fmt: skip
-    with Library(_folder(context, library)) as opened:
+    with Library(folder_of(context, library)) as opened:
         recordings = opened.list(where)
     if as_json:
         for recording in recordings:
@@ -346,7 +336,7 @@ def edit(
     )
     if change == NOTHING:
         raise UsageError("give what is to be changed: --title, --date, --tag, --untag or --meta")
-    with Library(_folder(context, library)) as opened:
+    with Library(folder_of(context, library)) as opened:
         changed = opened.edit(recording, change)
     print_recording(Terminal(), changed)
 
@@ -356,7 +346,7 @@ def show(
     context: typer.Context, recording: Name, library: LibraryFolder = None, as_json: Json = False
 ) -> None:
     """Show what is known of a recording."""
-    with Library(_folder(context, library)) as opened:
+    with Library(folder_of(context, library)) as opened:
         found = opened.show(recording)
     if as_json:
         print(recording_line(found))
@@ -374,22 +364,10 @@ def remove(
     library: LibraryFolder = None,
 ) -> None:
     """Remove recordings from the library; their files are left alone."""
-    with Library(_folder(context, library)) as opened:
+    with Library(folder_of(context, library)) as opened:
         removed = opened.remove(*recordings)
     for identity, name in zip(removed, recordings, strict=True):
-        _say(f"removed {identity}" + (f" ({name})" if name != identity else ""))
-
-
-@app.command(epilog="Example: earshot check --library ~/work")
-def check(context: typer.Context, library: LibraryFolder = None) -> None:
-    """Read the whole library and say what is damaged."""
-    with Library(_folder(context, library)) as opened:
-        problems = opened.check()
-    for problem in problems:
-        complain(problem)
-    if problems:
-        raise typer.Exit(1)
-    _say("everything is as it was written")
+        say(f"removed {identity}" + (f" ({name})" if name != identity else ""))
 
 
 def _lines(query: Sequence[str] | None, queries: Path | None, like: str | None) -> list[str]:
@@ -456,6 +434,6 @@ def _print_outcome(outcome: Outcome) -> None:
     if outcome.status is Status.FAILED or recording is None:
         print(printable(f"{outcome.path}: {outcome.note}"), file=sys.stderr, flush=True)
     elif outcome.status is Status.SKIPPED:
-        _say(f"skipped {recording.id}  {outcome.path} (already in the library)")
+        say(f"skipped {recording.id}  {outcome.path} (already in the library)")
     else:
-        _say(f"added {recording.id}  {clock(recording.duration)}  {outcome.path}{note}")
+        say(f"added {recording.id}  {clock(recording.duration)}  {outcome.path}{note}")

@@ -1,4 +1,4 @@
-"""A library of recordings: add, search, list, show, remove, clip, check.
+"""A library of recordings: add, search, list, show, remove, clip, optimize, check, repair.
 
 `Library` is what the command line, Python and every other surface call; it joins the stages (media,
 network, index, catalogue, search) and holds no logic of theirs. It knows nothing of terminals.
@@ -26,8 +26,6 @@ from earshot.example import heard_in, said_in
 from earshot.example import pronunciations as exampled
 from earshot.explaining import explained
 from earshot.index import (
-    SEGMENTS,
-    DamagedSegment,
     NetworkEntry,
     Snapshot,
     index_writer,
@@ -35,7 +33,6 @@ from earshot.index import (
     read_manifest,
     require_network,
     snapshot_version,
-    verify_segment,
 )
 from earshot.installed import by_fingerprint, find
 from earshot.network import SHIPPED, Network
@@ -57,6 +54,7 @@ if TYPE_CHECKING:
     from earshot.media import Channels
     from earshot.search import Calibration
     from earshot.units import Pronunciation
+    from earshot.upkeep import Finding, Optimized
 
 LIBRARY_VARIABLE = "EARSHOT_LIBRARY"
 """Environment variable that names the library folder when none is given."""
@@ -165,11 +163,8 @@ class Library:
         from earshot.catalog import Catalog  # SQLAlchemy: only to write
 
         network = self._listener()
-        entry = NetworkEntry(
-            network.fingerprint, tuple(network.units), network.blank, network.frame_seconds
-        )
         with (
-            index_writer(self.path, entry) as writer,
+            index_writer(self.path, _entry(network)) as writer,
             Catalog(self.path, writable=True) as catalog,
         ):
             catalog.keep_only(writer.manifest.recordings())
@@ -350,20 +345,34 @@ class Library:
         media.write_clip(source, start, end, Path(target))
         return Span(start, end)
 
-    def check(self) -> tuple[str, ...]:
-        """Read the whole index and return a sentence for everything that is wrong with it."""
-        manifest = read_manifest(self.path)
-        problems = []
-        for segment in manifest.segments:
-            try:
-                verify_segment(self.path / SEGMENTS, segment)
-            except DamagedSegment as error:
-                problems.append(str(error))
-        try:
-            self._rows(manifest.recordings())
-        except LibraryError as error:
-            problems.append(str(error))
-        return tuple(problems)
+    def optimize(self) -> Optimized:
+        """Merge segments, take what was removed off the disk, bring old formats up to date.
+
+        Searches go on meanwhile. Raises LibraryError when the library cannot be written, or is
+        damaged.
+        """
+        from earshot.upkeep import optimize  # loads FFmpeg
+
+        return optimize(self.path)
+
+    def check(self, *, media: bool = False) -> tuple[Finding, ...]:
+        """Read all of the library and return everything that is not as it should be.
+
+        With `media`, the recordings' own files are read as well, not only looked at.
+        """
+        from earshot.upkeep import inspect  # see `optimize`
+
+        return inspect(self.path, read_media=media)
+
+    def repair(self, *, media: bool = False) -> tuple[Finding, ...]:
+        """Mend what `check` finds, as far as it can be mended; return what was found and done.
+
+        Nothing that is healthy is lost: damaged recordings are dropped by name, each with the
+        command that adds it again.
+        """
+        from earshot.upkeep import repair  # see `optimize`
+
+        return repair(self.path, self._network_entry, read_media=media)
 
     def _search_each(
         self, queries: Iterable[str], view: View, where: str, why: bool
@@ -417,8 +426,9 @@ class Library:
         missing = set(recordings).difference(found)
         if missing and (lost := missing.intersection(read_manifest(self.path).recordings())):
             raise LibraryError(
-                f"{self.path} has lost the catalogue's rows of {len(lost)} recordings: add their "
-                f"files again, or `earshot remove` them: {' '.join(sorted(lost)[:5])}"
+                f"{self.path} has lost the catalogue's rows of {len(lost)} recordings: `earshot "
+                f"check --repair` lists them without, or add their files again: "
+                f"{' '.join(sorted(lost)[:5])}"
             )
         return found
 
@@ -426,6 +436,13 @@ class Library:
         if self._network is None:
             self._network = Network.open(self._made_by() or SHIPPED)
         return self._network
+
+    def _network_entry(self, fingerprint: str) -> NetworkEntry | None:
+        """What a manifest says of the network with this fingerprint, if that is at hand."""
+        if self._network is None and (folder := by_fingerprint(fingerprint)):
+            return _entry(Network.open(folder))
+        entry = _entry(self._listener())
+        return entry if entry.fingerprint == fingerprint else None
 
     def _made_by(self) -> Path | None:
         """The folder of the network that made what is here, if there is anything and it is."""
@@ -448,6 +465,11 @@ class Library:
         return self._calibration
 
 
+def _entry(network: Listener) -> NetworkEntry:
+    units = tuple(network.units)
+    return NetworkEntry(network.fingerprint, units, network.blank, network.frame_seconds)
+
+
 def _require_inside(span: Span, recording: Recording) -> None:
     if not 0 <= span.start <= span.end or span.start > recording.duration:
         raise UsageError(
@@ -458,6 +480,8 @@ def _require_inside(span: Span, recording: Recording) -> None:
 
 def _unchanged(recording: Recording) -> Path:
     """The recording's file, which must still be the one that was added."""
+    if not recording.path:
+        raise MediaError(f"the recording '{recording.title}' has no file that is known")
     source = Path(recording.path)
     try:
         size = source.stat().st_size

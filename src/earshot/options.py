@@ -102,3 +102,9 @@ NewMetas = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=VALUE", help="Set metadata (NAME= takes away); repeatable."),
 ]
+
+
+def folder_of(context: typer.Context, library: Path | None) -> Path | None:
+    """The library's folder that was given with the command, or before it."""
+    given: Path | None = context.obj
+    return library if library is not None else given

@@ -95,6 +95,16 @@ def result_line(result: SearchResult, error: str | None = None) -> str:
     return _json(fields)
 
 
+def complain(sentence: str) -> None:
+    """Print one line on standard error."""
+    print(f"earshot: {printable(sentence).rstrip('.')}", file=sys.stderr, flush=True)
+
+
+def say(line: str) -> None:
+    """Print one line on standard output at once: what it tells has happened."""
+    print(printable(line), flush=True)
+
+
 def recording_line(recording: Recording) -> str:
     """One recording as one line of JSON."""
     return _json(asdict(recording) | {"meta": dict(recording.meta)})

@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -53,6 +53,29 @@ def every(folder: Path) -> list[Recording]:
         return [_recording(columns, row) for row in connection.execute(sought)]
 
 
+def verify(folder: Path) -> None:
+    """Raises LibraryError unless all of the database is what SQLite wrote."""
+    with _reading(folder) as (connection, _):
+        (said,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if said != "ok":
+        raise LibraryError(_damage(folder / FILE, str(said).splitlines()[-1]))
+
+
+def readable(folder: Path) -> list[Recording]:
+    """The rows of a damaged catalogue that can be read.
+
+    They are read from both ends: damage in the middle hides what lies behind it.
+    """
+    found: dict[str, Recording] = {}
+    for order in ("ASC", "DESC"):
+        with suppress(LibraryError), _reading(folder) as (connection, columns):
+            sought = f"SELECT {columns} FROM recordings ORDER BY rowid {order}"
+            for row in connection.execute(sought):
+                one = _recording(columns, row)
+                found.setdefault(one.id, one)
+    return list(found.values())
+
+
 def connect(folder: Path, *, writable: bool = False) -> sqlite3.Connection:
     """A connection to the catalogue in `folder`, made when it is `writable` and not there."""
     path = folder / FILE
@@ -88,7 +111,14 @@ def refused(path: Path, error: BaseException) -> LibraryError:
             f"{path} cannot be {doing} ({reason}): check that the folder is there and that you "
             "may use it"
         )
-    return LibraryError(f"{path} is damaged or cannot be used: {reason}")
+    return LibraryError(_damage(path, reason))
+
+
+def _damage(path: Path, reason: str) -> str:
+    return (
+        f"{path} is damaged or cannot be used ({reason}): `earshot check --repair` keeps of it "
+        "what can be read"
+    )
 
 
 def batches(ids: Collection[str]) -> Iterator[list[str]]:
@@ -139,6 +169,8 @@ def _reading(folder: Path) -> Iterator[tuple[sqlite3.Connection, str]]:
             yield connection, ", ".join(columns)
     except sqlite3.Error as error:
         raise refused(folder / FILE, error) from error
+    except (ValueError, TypeError) as error:
+        raise LibraryError(_damage(folder / FILE, f"a row makes no sense: {error}")) from error
 
 
 def _recording(columns: str, row: Sequence[Any]) -> Recording:

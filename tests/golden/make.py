@@ -3,7 +3,7 @@
     PYTHONPATH=src:tests python tests/golden/make.py
 
 A library of three recordings (one of two channels), two of them merged into one segment that still
-has the track of a removed one, and the mentions that a search must find in it.
+has the track of a removed one, one in parts, and the mentions that a search must find in them.
 `tests/test_golden.py` opens those of all formats.
 """
 
@@ -19,7 +19,7 @@ import numpy as np
 from fakes import Floats, said_at, say, tone_library, write_wav
 
 from earshot.catalog import Catalog
-from earshot.index import index_writer, writer
+from earshot.index import index_writer, open_snapshot, writer
 from earshot.index.manifest import FORMAT
 
 GOLDEN = Path(__file__).parent
@@ -40,6 +40,7 @@ def make(folder: Path) -> None:
         gone, *recordings = library.list()
         with index_writer(folder) as index:
             index.remove([gone.id])  # and not `tidy`: its track stays in the file
+        in_parts(folder, recordings[-1].id)
     with Catalog(folder, writable=True) as catalog:
         catalog.delete([gone.id])
         for number, recording in enumerate(recordings):
@@ -47,6 +48,17 @@ def make(folder: Path) -> None:
             added = f"2026-01-0{number + 1}T12:00:00+00:00"
             catalog.put(replace(recording, path=path, added=added))
     (folder / ".lock").unlink()
+
+
+def in_parts(folder: Path, recording: str) -> None:
+    """Let a recording be one that grew, and was not ended: it lies in two parts."""
+    snapshot = open_snapshot(folder)
+    pairs = zip(snapshot.tracks, snapshot.heard, strict=True)
+    sides = [heard.costs() for track, heard in pairs if track.recording == recording]
+    with index_writer(folder) as index:
+        index.remove([recording])
+        for part in (slice(0, 30), slice(30, None)):
+            index.commit_parts([index.stage_part(recording, [s[part] for s in sides], part.start)])
 
 
 def padded(sides: list[Floats]) -> list[Floats]:

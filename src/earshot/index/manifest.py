@@ -13,6 +13,9 @@ the catalogue that it does not list are leftovers of a crash, or of a removal in
 ```
 
 A manifest of format 1 has segments of format 1, and neither `format`, `sample` nor `first` in them.
+In one of format 3 each track has a `start` too: recordings that grow lie in parts, in several
+segments. It is written only as long as there are such parts, so that older versions of Earshot can
+read all other libraries.
 
 This module knows nothing of locks, of the segments' contents and of recordings' metadata.
 """
@@ -30,8 +33,10 @@ from earshot.errors import LibraryError
 from earshot.index.durable import write_atomically
 from earshot.index.segment import SegmentEntry, TrackEntry
 
-FORMAT = 2
-"""Format of the whole library folder that this version writes, and the newest it reads."""
+FORMAT = 3
+"""The newest format of the whole library folder that this version writes and reads."""
+
+_WITHOUT_PARTS = 2
 
 FILE = "library.json"
 """The manifest's name in a library's folder."""
@@ -42,6 +47,10 @@ SEGMENTS = "segments"
 _SEGMENT_FILE = re.compile(r"[0-9a-z-]+\.safetensors")  # a plain name: nothing outside the folder
 _TOO_LARGE = 1 << 63
 _RECORDING = re.compile(r"[0-9a-f]{12}")
+
+
+class DamagedManifest(LibraryError):
+    """A manifest that is missing beside its segments, or is not what Earshot writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,20 @@ class Manifest:
         """The manifest with one more segment."""
         return self._next((*self.segments, segment))
 
+    def with_part(self, segment: SegmentEntry) -> Manifest:
+        """The manifest with a part of one recording in the place of all it had from there on."""
+        first = segment.tracks[0]
+        kept = []
+        for other in self.segments:
+            tracks = tuple(
+                track
+                for track in other.tracks
+                if track.recording != first.recording or track.start < first.start
+            )
+            if tracks:
+                kept.append(replace(other, tracks=tracks))
+        return self._next((*kept, segment))
+
     def without(self, recordings: Collection[str]) -> Manifest:
         """The manifest without these recordings; a segment that has no other leaves the list."""
         gone = frozenset(recordings)
@@ -104,9 +127,9 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError as error:
-        raise LibraryError(_absent(folder)) from error
+        raise _absent(folder) from error
     except UnicodeDecodeError as error:
-        raise LibraryError(f"{path} is damaged (not UTF-8 at byte {error.start})") from error
+        raise DamagedManifest(_damaged(path, f"not UTF-8 at byte {error.start}")) from error
     except OSError as error:
         raise LibraryError(f"{path} cannot be read: {error.strerror or error}") from error
     return parse_manifest(text, str(path))
@@ -117,9 +140,9 @@ def parse_manifest(text: str, source: str) -> Manifest:
     try:
         fields = json.loads(text)
     except ValueError as error:
-        raise LibraryError(f"{source} is damaged (not JSON: {error})") from error
+        raise DamagedManifest(_damaged(source, f"not JSON: {error}")) from error
     except RecursionError as error:
-        raise LibraryError(f"{source} is damaged (not JSON of a manifest)") from error
+        raise DamagedManifest(_damaged(source, "not JSON of a manifest")) from error
     try:
         form = _get(fields, "format", int, "")
         if form > FORMAT:
@@ -129,7 +152,7 @@ def parse_manifest(text: str, source: str) -> Manifest:
             )
         return _manifest(fields)
     except _Malformed as error:
-        raise LibraryError(f"{source} is damaged: {error}") from error
+        raise DamagedManifest(_damaged(source, str(error))) from error
 
 
 def swap_manifest(folder: Path, manifest: Manifest) -> None:
@@ -140,8 +163,9 @@ def swap_manifest(folder: Path, manifest: Manifest) -> None:
 def format_manifest(manifest: Manifest) -> str:
     """The manifest as JSON, the inverse of `parse_manifest`."""
     network = manifest.network
+    parts = any(track.start for segment in manifest.segments for track in segment.tracks)
     fields = {
-        "format": FORMAT,
+        "format": FORMAT if parts else _WITHOUT_PARTS,
         "generation": manifest.generation,
         "network": {
             "fingerprint": network.fingerprint,
@@ -163,6 +187,7 @@ def format_manifest(manifest: Manifest) -> str:
                         "channel": t.channel,
                         "frames": t.frames,
                         "first": t.first,
+                        **({"start": t.start} if parts else {}),
                     }
                     for t in segment.tracks
                 ],
@@ -237,7 +262,8 @@ def _track(fields: Any, place: str, form: int) -> TrackEntry:
         raise _Malformed(f"{place}.recording", "12 hexadecimal digits", recording)
     channel = _get(fields, "channel", int, place)
     first = _get(fields, "first", int, place) if form > 1 else 0
-    return TrackEntry(recording, channel, _get(fields, "frames", int, place), first)
+    start = _get(fields, "start", int, place) if form > _WITHOUT_PARTS else 0
+    return TrackEntry(recording, channel, _get(fields, "frames", int, place), first, start)
 
 
 def _get(fields: Any, key: str, kind: type, place: str, low: int = 0) -> Any:
@@ -257,9 +283,25 @@ def _get(fields: Any, key: str, kind: type, place: str, low: int = 0) -> Any:
     return value
 
 
-def _absent(folder: Path) -> str:
+def network_in(text: str) -> NetworkEntry | None:
+    """The network that a manifest names, which may be damaged elsewhere; None if it is lost."""
+    try:
+        return _network(json.loads(text)["network"])
+    except (ValueError, KeyError, TypeError, RecursionError, _Malformed):
+        return None
+
+
+def _damaged(source: object, reason: str) -> str:
+    return f"{source} is damaged ({reason}): `earshot check --repair` makes it anew of the segments"
+
+
+def _absent(folder: Path) -> LibraryError:
     if not folder.exists():
-        return f"there is no library at {folder}: `earshot add FILE` makes one"
-    if any((folder / SEGMENTS).glob("*")):
-        return f"{folder} holds segments but no {FILE}, so it is no longer a whole library"
-    return f"{folder} holds no library ({FILE} is missing): `earshot add FILE` makes one"
+        return LibraryError(f"there is no library at {folder}: `earshot add FILE` makes one")
+    if any((folder / SEGMENTS).glob("*.safetensors")):
+        return DamagedManifest(
+            f"{folder} holds segments but no {FILE}: `earshot check --repair` makes it anew of them"
+        )
+    return LibraryError(
+        f"{folder} holds no library ({FILE} is missing): `earshot add FILE` makes one"
+    )

@@ -21,7 +21,7 @@ import os
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +60,17 @@ _NAMED = 5  # recordings that an error message names before it says "and 37 more
 
 @dataclass(frozen=True, slots=True)
 class TrackEntry:
-    """One channel of one recording: `frames` frames of costs, from block `first` of its segment."""
+    """One channel of one recording: `frames` frames of costs, from block `first` of its segment.
+
+    A recording that grows lies in several segments, as parts: `start` is the frame of the recording
+    at which this part begins.
+    """
 
     recording: str
     channel: int
     frames: int
     first: int = 0
+    start: int = 0
 
     @property
     def name(self) -> str:
@@ -96,18 +101,27 @@ class SegmentEntry:
         """Frames of the tracks that count."""
         return sum(track.frames for track in self.tracks)
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of all files in the segments folder that belong to this segment."""
+        return (self.file,)
+
 
 class DamagedSegment(LibraryError):
-    """A segment file that is missing or not what the manifest says; `recordings` are affected."""
+    """A segment file that is missing or not what the manifest says, for a `reason`.
+
+    `recordings` are affected.
+    """
 
     def __init__(self, path: Path, entry: SegmentEntry, reason: str) -> None:
+        self.reason = reason
         self.recordings = tuple(dict.fromkeys(track.recording for track in entry.tracks))
         ids = " ".join(self.recordings[:_NAMED])
         if len(self.recordings) > _NAMED:
             ids += f" and {len(self.recordings) - _NAMED} more"
         super().__init__(
-            f"{path} is damaged ({reason}): remove the recordings it holds with `earshot remove` "
-            f"and add them again: {ids}"
+            f"{path} is damaged ({reason}): `earshot check --repair` drops the recordings it "
+            f"holds, so that they can be added again: {ids}"
         )
 
 
@@ -223,7 +237,7 @@ def map_segment(
     mapped = _map(path, entry)
     data = np.frombuffer(mapped, dtype=np.uint8)
     try:
-        header, start = _read_header(data)
+        header, start = header_of(data)
         known = header["__metadata__"]
         if known["kind"] != f"{_KIND}{entry.format}" or known["network"] != network:
             raise ValueError("it was made by another network")
@@ -258,18 +272,27 @@ def verify_segment(folder: Path, entry: SegmentEntry) -> None:
         raise DamagedSegment(path, entry, "its contents changed since they were written")
 
 
+def checksum(path: Path) -> tuple[int, int, Costs]:
+    """The size of a segment file, the CRC-32 of its sample, and its bytes, mapped.
+
+    Raises OSError where it cannot be read, ValueError where it is empty.
+    """
+    mapped = _mapped(path)
+    return len(mapped), _sample(memoryview(mapped)), np.frombuffer(mapped, np.uint8)
+
+
 def _laid_out(tracks: Sequence[TrackEntry]) -> tuple[TrackEntry, ...]:
     """The tracks with the blocks at which they start, one after the other."""
     first = 0
     entries = []
     for track in tracks:
-        entries.append(TrackEntry(track.recording, track.channel, track.frames, first))
+        entries.append(replace(track, first=first))
         first += blocks(track.frames)
     return tuple(entries)
 
 
 def _header(entries: Sequence[TrackEntry], units: int, length: int, network: str) -> bytes:
-    tracks = [[one.recording, one.channel, one.frames, one.first] for one in entries]
+    tracks = [[one.recording, one.channel, one.frames, one.first, one.start] for one in entries]
     fields = {
         "__metadata__": {
             "kind": f"{_KIND}{FORMAT}",
@@ -316,8 +339,8 @@ def _map(path: Path, entry: SegmentEntry) -> mmap.mmap:
         raise LibraryError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _read_header(data: Costs) -> tuple[dict[str, Any], int]:
-    """The header's fields, and where the data starts."""
+def header_of(data: Costs) -> tuple[dict[str, Any], int]:
+    """The header's fields, and where the data starts; ValueError where there is none."""
     start = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES].tobytes(), "little")
     if start > len(data):
         raise ValueError("its header is longer than the file")
