@@ -114,9 +114,9 @@ class Columns:
     def needs(self, view: View) -> set[str]:
         """The recordings that must be known to make a page."""
         if view.order == "time":
-            return {self.places[at][0] for at in np.unique(self.found.track).tolist()}
+            return {self.places[at][0] for at in set(self.found.track.tolist())}
         part = self._part(view, {})
-        return {part.names[at] for at in np.unique(part.recording[part.shown]).tolist()}
+        return {part.names[at] for at in set(part.recording[part.shown].tolist())}
 
     def without(self, gone: set[str]) -> None:
         """Leave out recordings that were removed while they were searched."""
@@ -147,8 +147,9 @@ class Columns:
     def _part(self, view: View, rows: Rows) -> _Part:
         """Which are shown, in their order; rows: of all recordings, if the order is by time."""
         found = self.found
-        tracks, which = np.unique(found.track, return_inverse=True)
-        places = [self.places[at] for at in tracks.tolist()]
+        tracks = sorted(set(found.track.tolist()))
+        which = np.searchsorted(tracks, found.track)
+        places = [self.places[at] for at in tracks]
         names = sorted({name for name, _ in places})
         number = {name: at for at, name in enumerate(names)}
         recording = np.array([number[name] for name, _ in places], np.int64)[which]

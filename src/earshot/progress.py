@@ -12,9 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as ProgressBar
-
 from earshot.outcome import Progress, ProgressCallback
 from earshot.present import Terminal, clock, printable
 
@@ -57,6 +54,10 @@ def progress_bar() -> Iterator[ProgressCallback | None]:
     if not terminal.is_terminal:
         yield None
         return
+    # A bar is heavy to load, and nobody sees one while searching.
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as ProgressBar
+
     bar = ProgressBar(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),

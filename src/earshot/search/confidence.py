@@ -306,14 +306,16 @@ def _measured(
 ) -> npt.NDArray[np.float64]:
     """What the kernel `measure` says of alignments (alignments, 8)."""
     measured = np.empty((len(rows), 8))
-    some, which = np.unique(rows[:, 0], return_inverse=True)
-    asked = [tracks[index] for index in some.tolist()]
+    some = sorted(set(rows[:, 0].tolist()))
+    which = np.searchsorted(some, rows[:, 0])
+    asked = [tracks[index] for index in some]
     homes = np.array([id(track.lanes) for track in asked], np.int64)[which]
     line = np.array([track.first for track in asked], np.int64)[which] * BLOCK + rows[:, 1]
     spans = np.column_stack((line, rows[:, 2] - rows[:, 1] + 1))
     lanes = {id(track.lanes): track.lanes for track in asked}
     pairs = np.zeros((0, 3), np.int64) if confusion is None else confusion.pairs(plan)
-    columns = np.unique(np.concatenate((plan.phones, [plan.blank], pairs[:, 1])))
+    needed = {plan.blank, *plan.phones.tolist(), *pairs[:, 1].tolist()}
+    columns = np.array(sorted(needed), np.int64)
     pairs[:, :2] = np.searchsorted(columns, pairs[:, :2])
     units, prices = plan.units(columns), plan.prices(columns)
     count = len(plan.phones)

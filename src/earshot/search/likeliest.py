@@ -148,7 +148,9 @@ class _Looking:
         every = np.concatenate([np.zeros(0), *self._scores])
         counts = [histogram[:-1] for histogram in found.histograms[asked.own]]
         order = np.argsort(every, kind="stable")
-        self._levels, first = np.unique(every[order], return_index=True)
+        ranked = every[order]
+        (first,) = np.nonzero(np.append(True, ranked[1:] != ranked[:-1])[: len(ranked)])
+        self._levels = ranked[first]
         total = np.cumsum(np.concatenate([np.zeros(0, np.int64), *counts])[order])
         # By level of score: windows that are at least as likely.
         self._windows = np.append(total[first[1:] - 1], total[-1:])

@@ -82,7 +82,8 @@ def precise(plan: Plan, confusion: Confusion | None) -> tuple[Program, Columns]:
     tree = _Tree(1, np.dtype(np.uint32), confusion)
     tree.add(0, plan)
     made = tree.program()
-    columns, made.sources[:, 0] = np.unique(made.sources[:, 0], return_inverse=True)
+    columns = np.array(sorted(set(made.sources[:, 0].tolist())), np.int64)
+    made.sources[:, 0] = np.searchsorted(columns, made.sources[:, 0])
     return made, columns
 
 
