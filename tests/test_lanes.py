@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from earshot.lanes import (
     BLOCK,
-    KNEES,
     LANES,
     LEVELS,
     WALL,
@@ -58,8 +57,3 @@ def test_levels_are_the_nearest_costs() -> None:
     kept = costs_of(levels(every)).astype(int)
     assert (np.abs(kept - every) == np.abs(known[:, None] - every).min(axis=0)).all()
     assert costs_of(np.array([WALL], np.uint8)) == [255]
-
-
-def test_the_sum_over_knees_is_the_table() -> None:
-    for level, cost in enumerate(LEVELS):
-        assert 2 * sum(max(level - at, 0) * by for at, by in KNEES) == cost

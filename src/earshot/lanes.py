@@ -29,10 +29,6 @@ BLOCK = 25
 LEVELS = (0, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 144)
 """What the levels 0 to 14 stand for: costs in steps of 1/16 nat."""
 
-KNEES = ((0, 1), (4, 1), (8, 2), (11, 4), (13, 24))
-"""The same as a sum, for those who cannot look up: half a cost is `sum(max(level - at, 0) * by)`
-over these pairs (at, by)."""
-
 WALL = len(LEVELS)
 """The level that stands for no sound at all: between tracks, and behind the last."""
 

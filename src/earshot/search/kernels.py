@@ -4,7 +4,7 @@ Nothing here allocates, raises, or calls anything but what stands here and in `v
 handed in. Arguments that several share:
 
     lanes       (units, steps, 32) bytes, as `earshot.lanes` packs them
-    nodes, ends, sources, head   a program, as `lowest.Program` says
+    nodes, ends, sources, tables, head   a program, as `lowest.Program` says
     units       (4, units) of a plan: column, price of leaving out, charge of the gap behind, and
                 where words start in the first `words` elements; prices: of a plan, `PRICES`
 
@@ -67,14 +67,14 @@ def assembly(name: str, takes: str) -> tuple[str, str]:
 
 
 def _run(
-    packed: Any, blocks: int, nodes: Any, ends: Any, sources: Any, head: Any, start: int,
-    first: int, end: int, states: Any, emissions: Any, lowest: Any,
+    packed: Any, blocks: int, nodes: Any, ends: Any, sources: Any, tables: Any, head: Any,
+    start: int, first: int, end: int, states: Any, emissions: Any, lowest: Any,
 ) -> int:  # fmt: skip
     """The lowest costs (ends, blocks, lanes) of blocks `first` to `end`, into `lowest`.
 
     Begins at block `start`, which may be negative: it counts back into the lanes before.
     """
-    most = head[2]
+    most = head[1]
     for at in range(states.shape[0]):
         states[at] = most
     for at in range(_NODE + LANES, _NODE + 3 * LANES):
@@ -84,7 +84,7 @@ def _run(
         if block % blocks == 0 and block > start:
             _hand_on(states, most)
         at = uint64(block % blocks)
-        _decode(packed, uint64(blocks * BLOCK), at * uint64(BLOCK), BLOCK, sources, head, emissions)
+        _decode(packed, blocks * BLOCK, at * uint64(BLOCK), BLOCK, sources, tables, emissions)
         to = at * uint64(LANES)
         count = uint64(ends.shape[0]) if block >= first else uint64(0)
         for which in range(count):
@@ -113,15 +113,18 @@ def _advance(states: Any, step: int, nodes: Any, head: Any, emissions: Any) -> N
 
 @_inner
 def _decode(
-    packed: Any, steps: int, first: int, count: int, sources: Any, head: Any, emissions: Any
+    packed: Any, steps: int, first: int, count: int, sources: Any, tables: Any, emissions: Any
 ) -> None:
     """The emissions of `count` steps from `first`: (rows, steps of a block, lanes)."""
     for source in range(uint64(sources.shape[0])):
         at = (uint64(sources[source, 0]) * uint64(steps) + uint64(first)) * uint64(PACKED)
         to = uint64(sources[source, 1])
+        table = source * uint64(2 * vectors.LEVELS_THERE)
         for _ in range(count):
-            vectors.decode(packed, at, head[1], sources[source, 2], sources[source, 3],
-                           sources[source, 4], emissions, to, sources[source, 5])  # fmt: skip
+            if sources[source, 2]:
+                vectors.decode_lower(packed, at, tables, table, emissions, to)
+            else:
+                vectors.decode(packed, at, tables, table, emissions, to)
             at += uint64(PACKED)
             to += uint64(LANES)
 
@@ -149,9 +152,9 @@ def _count(lowest: Any, limit: int, scale: int, histogram: Any) -> int:
 
 
 def _places(
-    lanes: Any, windows: Any, columns: Any, nodes: Any, ends: Any, sources: Any, head: Any,
-    ceiling: int, radius: int, before: int, packed: Any, states: Any, emissions: Any, keys: Any,
-    rows: Any,
+    lanes: Any, windows: Any, columns: Any, nodes: Any, ends: Any, sources: Any, tables: Any,
+    head: Any, ceiling: int, radius: int, before: int, packed: Any, states: Any, emissions: Any,
+    keys: Any, rows: Any,
 ) -> int:  # fmt: skip
     """Where the cost is lowest nearby and not above `ceiling`, in windows; how many, in `rows`.
 
@@ -171,18 +174,18 @@ def _places(
             _lay(lanes, columns, windows[0, first + lane] - before, windows[1, first + lane],
                  windows[2, first + lane], size, lane, packed)  # fmt: skip
         for at in range(uint64(states.shape[0])):
-            states[at] = head[2]
+            states[at] = head[1]
         for at in range(_NODE + LANES, _NODE + 3 * LANES):
             states[at] = 0
         for block in range(0, size, BLOCK):
             count = min(BLOCK, size - block)
-            _decode(packed, size, block, count, sources, head, emissions)
+            _decode(packed, size, block, count, sources, tables, emissions)
             for step in range(count):
                 _advance(states, step * LANES, nodes, head, emissions)
                 to = block + step - (size - kept)
                 if to >= 0:
                     for lane in range(uint64(LANES)):
-                        keys[uint64(to * LANES) + lane] = head[2]
+                        keys[uint64(to * LANES) + lane] = head[1]
                     vectors.end(states, ends[0, 0], ends[0, 1], ends[0, 2], keys, to * LANES)
         for lane in range(batch):
             begins = windows[0, first + lane]

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from earshot.lanes import BLOCK, LANES, LEVELS, Lanes
+from earshot.lanes import BLOCK, LANES, LEVELS, Costs, Lanes
 from earshot.search.align import Columns, Confusion, Plan
 from earshot.search.native import kernel
 
@@ -38,6 +38,7 @@ _NODE = 3 * LANES  # and the states of one node
 
 # Of numbers of 32 bits, those that hold a length in frames; the cost stands above them.
 LENGTH_BITS = 16
+_HIGHEST = (1 << LENGTH_BITS) - 1  # no cost is higher than 16 bits hold
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,10 +49,10 @@ class Program:
     nodes (nodes, 5): by node, where the states lie that lead to it, and those that do when the unit
     between is left out; where the emissions of its unit and of its gap lie; the price of leaving
     out. ends (ends, 3): by end, the states of the last unit and of the one before it, and the price
-    of leaving out the last. sources (sources, 6): what emissions are made of, as
-    `vectors.decode` takes it: column, where to, price, clip, charge, whether it only lowers.
-    head: the price of staying, whether costs are whole (1) or halves (0), the highest number.
-    Places count numbers; prices are in scaled steps.
+    of leaving out the last. sources (sources, 3): what emissions are made of: column, where to,
+    whether it only lowers what is there; tables: by source and level the cost, 16 low bytes and 16
+    high ones. head: the price of staying, and the highest number. Places count numbers; prices are
+    in scaled steps.
     """
 
     plans: tuple[int, ...]
@@ -61,6 +62,7 @@ class Program:
     nodes: Columns
     ends: Columns
     sources: Columns
+    tables: Costs
     head: Columns
 
     @property
@@ -70,11 +72,19 @@ class Program:
 
     def states(self) -> npt.NDArray[Any]:
         """Room for the states."""
-        return np.empty((len(self.nodes) + 2) * _NODE, self.dtype)
+        return room((len(self.nodes) + 2) * _NODE, self.dtype)
 
     def emissions(self) -> npt.NDArray[Any]:
         """Room for the emissions of a block."""
-        return np.empty((int(self.sources[:, 1].max()) // _ROW + 1) * _ROW, self.dtype)
+        return room((int(self.sources[:, 1].max()) // _ROW + 1) * _ROW, self.dtype)
+
+
+def room(count: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """So many numbers, undefined, that start at a cache line: no vector then lies in two."""
+    line = 64
+    space = np.empty(count * dtype.itemsize + line, np.uint8)
+    start = -space.ctypes.data % line
+    return space[start : start + count * dtype.itemsize].view(dtype)
 
 
 def precise(plan: Plan, confusion: Confusion | None) -> tuple[Program, Columns]:
@@ -116,8 +126,8 @@ def run(lanes: Lanes, program: Program, first: int, end: int, lowest: Lowest) ->
     warm = -(-program.warm_up // BLOCK)
     kernel("run8" if program.dtype == np.uint8 else "run16")(
         lanes.reshape(-1), lanes.shape[1] // BLOCK, program.nodes, program.ends, program.sources,
-        program.head, first - warm, first, end, program.states(), program.emissions(),
-        lowest.reshape(-1),
+        program.tables, program.head, first - warm, first, end, program.states(),
+        program.emissions(), lowest.reshape(-1),
     )  # fmt: skip
 
 
@@ -132,7 +142,8 @@ class _Tree:
         self._children: dict[tuple[int, ...], int] = {}
         self._nodes: list[tuple[int, int, int, int, int]] = []
         self._ends: list[tuple[int, int, int]] = []
-        self._sources: list[tuple[int, int, int, int, int, int]] = []
+        self._sources: list[tuple[int, int, int]] = []
+        self._tables: list[npt.NDArray[np.int64]] = []
         self._rows: dict[tuple[int, int, int], int] = {}
         self._plans: list[int] = []
         self._stay = self._warm_up = 0
@@ -166,7 +177,7 @@ class _Tree:
 
     def program(self) -> Program:
         """All that was added."""
-        whole = self._scale == 1
+        costs = np.array(self._tables, np.int64)
         return Program(
             tuple(self._plans),
             self._scale,
@@ -175,7 +186,8 @@ class _Tree:
             np.array(self._nodes, np.int64),
             np.array(self._ends, np.int64),
             np.array(self._sources, np.int64),
-            np.array((self._price(self._stay), whole, self._most), np.int64),
+            np.stack((costs & 255, costs >> 8), axis=1).astype(np.uint8).reshape(-1),
+            np.array((self._price(self._stay), self._most), np.int64),
         )
 
     def _row(self, column: int, clip: int, charge: int, blank: int) -> int:
@@ -187,16 +199,18 @@ class _Tree:
             if self._confusion is not None and column != blank:
                 heard += self._confusion.heard(column)
             for which, (other, extra) in enumerate(heard):
-                price, clip, charge = (self._scaled(steps) for steps in (extra, *key[1:]))
-                self._sources.append((other, at, price, clip, charge, int(which > 0)))
+                # A wall, the last level, costs more than anything.
+                wall = min(self._most, _HIGHEST)
+                costs = np.minimum(np.array(LEVELS) + extra, clip) + charge
+                costs = np.minimum(costs // self._scale, wall)
+                self._sources.append((other, at, int(which > 0)))
+                self._tables.append(np.append(costs, wall))
         return self._rows[key]
-
-    def _scaled(self, steps: int) -> int:
-        return min(steps // self._scale, self._most)
 
     def _price(self, steps: int) -> int:
         """What is added to a state."""
-        return self._scaled(steps) << (LENGTH_BITS if self._kind == np.uint32 else 0)
+        scaled = min(steps // self._scale, self._most, _HIGHEST)
+        return scaled << (LENGTH_BITS if self._kind == np.uint32 else 0)
 
 
 def _part(node: int, part: int) -> int:

@@ -29,11 +29,11 @@ CACHE_VARIABLE = "EARSHOT_CACHE"
 """Environment variable that names the folder where compiled code is kept."""
 
 KERNELS = {
-    "run8": "u1:1 i8 i8:2 i8:2 i8:2 i8:1 i8 i8 i8 u1:1 u1:1 u1:1",
-    "run16": "u1:1 i8 i8:2 i8:2 i8:2 i8:1 i8 i8 i8 u2:1 u2:1 u2:1",
+    "run8": "u1:1 i8 i8:2 i8:2 i8:2 u1:1 i8:1 i8 i8 i8 u1:1 u1:1 u1:1",
+    "run16": "u1:1 i8 i8:2 i8:2 i8:2 u1:1 i8:1 i8 i8 i8 u2:1 u2:1 u2:1",
     "count8": "u1:1 i8 i8 i8:1",
     "count16": "u2:1 i8 i8 i8:1",
-    "places": "u1:3 i8:2 i8:1 i8:2 i8:2 i8:2 i8:1 i8 i8 i8 u1:1 u4:1 u4:1 u4:1 i8:2",
+    "places": "u1:3 i8:2 i8:1 i8:2 i8:2 i8:2 u1:1 i8:1 i8 i8 i8 u1:1 u4:1 u4:1 u4:1 i8:2",
     "measure": "u1:3 i8:2 i8:2 i8:1 i8:1 i8:1 i8:2 f8:1 u1:2 u1:2 i8:2 i8:2 u1:2 f8:2",
     "distinct": "i8:2 i8:1 i8:1 i8 f8 u1:1",
     "scan": "u1:2 i8:2 i8:1 i8:2 i8:1",

@@ -10,6 +10,7 @@ This module knows nothing of text, confidence, or whether a place is a mention.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,7 @@ import numpy.typing as npt
 
 from earshot.lanes import BLOCK, LANES, PACKED, WALL, Lanes, Track
 from earshot.search.align import Columns, Confusion, Plan
-from earshot.search.lowest import Lowest, Program, precise, programs, run
+from earshot.search.lowest import Lowest, Program, precise, programs, room, run
 from earshot.search.native import kernel
 from earshot.search.tasks import in_threads, processors
 
@@ -139,7 +140,7 @@ class Sweep:
         blocks = 0
         for piece in self._pieces:
             shape = (len(program.plans), piece.blocks, LANES)
-            lowest = np.empty(shape, program.dtype)
+            lowest = room(math.prod(shape), program.dtype).reshape(shape)
             found.append(lowest)
             blocks += piece.blocks
             for first in range(0, piece.blocks, RUN_BLOCKS):
@@ -217,13 +218,13 @@ def _looking(
         begins = piece.first[track] * BLOCK
         windows = np.array((line * BLOCK, begins, begins + piece.frames[track]))
         size = before + BLOCK + radius
-        packed = np.empty(len(columns) * size * PACKED, np.uint8)
-        keys = np.empty((BLOCK + 2 * radius) * LANES, np.uint32)
+        packed = room(len(columns) * size * PACKED, np.dtype(np.uint8))
+        keys = room((BLOCK + 2 * radius) * LANES, program.dtype)
         rows = np.empty((len(line) * (BLOCK // (radius + 1) + 1), 4), np.int64)
         count = kernel("places")(
             piece.lanes, windows, columns, program.nodes, program.ends, program.sources,
-            program.head, ceiling, radius, before, packed, program.states(), program.emissions(),
-            keys, rows,
+            program.tables, program.head, ceiling, radius, before, packed, program.states(),
+            program.emissions(), keys, rows,
         )  # fmt: skip
         found = rows[:count]
         window = found[:, 0].copy()

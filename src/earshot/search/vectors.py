@@ -7,18 +7,24 @@ of SSE or NEON, one of AVX-512). Those of 32 bits hold a cost and behind it, in 
 frames. Every function here is inlined where numba code calls it; arrays are one-dimensional, and
 where lanes lie in them is counted in elements.
 
-This module knows nothing of what the numbers mean but how levels become costs.
+This module knows nothing of what the numbers mean.
 """
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import config
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
-from earshot.lanes import KNEES, LANES, PACKED, WALL
+from earshot.lanes import LANES, PACKED
+
+LEVELS_THERE = 16
+"""What a level may be: 15 costs, and the wall."""
 
 LENGTH_BITS = 16
 """Of numbers of 32 bits, those that hold a length in frames; the cost stands above them."""
@@ -141,58 +147,102 @@ def end(_: Any, states: Any, last: Any, before: Any, skip: Any, lowest: Any, to:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def decode(_: Any, packed: Any, at: Any, double: Any, price: Any, clip: Any, charge: Any,
-           emissions: Any, to: Any, least: Any) -> Any:  # fmt: skip
-    """What a unit costs in the 64 lanes whose levels lie at `at` in `packed`.
+def decode(_: Any, packed: Any, at: Any, tables: Any, table: Any, emissions: Any, to: Any) -> Any:
+    """What a unit costs in the 64 lanes whose levels lie at `at` in `packed`, `to` in `emissions`.
 
-    That is `min(cost + price, clip) + charge`, in halves of a cost or, with `double` 1, in whole
-    ones, and of 32 bits one frame behind it; more than anything where there is a wall. Put `to` in
-    `emissions`; with `least` 1 only where it is lower than what is there.
+    At `table` in `tables` stands what each of the 16 levels costs: low bytes, then high ones. With
+    numbers of 32 bits one frame stands behind the cost.
     """
+    return _decoding(packed, tables, emissions, lowering=False)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def decode_lower(
+    _: Any, packed: Any, at: Any, tables: Any, table: Any, emissions: Any, to: Any
+) -> Any:
+    """`decode`, but only where it is lower than what is there."""
+    return _decoding(packed, tables, emissions, lowering=True)
+
+
+def _decoding(packed: Any, tables: Any, emissions: Any, *, lowering: bool) -> Any:
+    bits = emissions.dtype.bitwidth
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         source = _Array(context, builder, signature.args[0], args[0], PACKED)
-        target = _Array(context, builder, signature.args[6], args[6], PACKED)
+        costs = _Array(context, builder, signature.args[2], args[2], LEVELS_THERE)
+        target = _Array(context, builder, signature.args[4], args[4], PACKED)
         both = source.get(args[1])
         four = both.all(4).value
-        whole, least = (builder.trunc(args[one], ir.IntType(1)) for one in (2, 8))
-        halves = (builder.and_(both.value, both.all(15).value), builder.lshr(both.value, four))
-        for half, level in enumerate(halves):
-            cost, wall = _cost(_Vector(builder, level), _array_kind(signature.args[6], context))
-            doubled = cost + cost
-            cost = _Vector(builder, builder.select(whole, doubled.value, cost.value))
-            cost = (cost + target.spread(args[3])).low(target.spread(args[4]))
-            cost = cost + target.spread(args[5])
-            if signature.args[6].dtype.bitwidth == 32:
+        levels = (builder.and_(both.value, both.all(15).value), builder.lshr(both.value, four))
+        low = costs.get(args[3]).value
+        high = costs.get(builder.add(args[3], args[3].type(LEVELS_THERE))).value
+        for half, level in enumerate(levels):
+            cost = _Vector(builder, _looked_up(builder, low, level))
+            if bits > 8:
+                kind = ir.VectorType(ir.IntType(bits), PACKED)
+                above = builder.zext(_looked_up(builder, high, level), kind)
+                cost = _Vector(builder, builder.zext(cost.value, kind))
+                cost = cost | _Vector(builder, builder.shl(above, cost.all(8).value))
+            if bits == 32:
                 shift = cost.all(LENGTH_BITS).value
                 cost = _Vector(builder, builder.shl(cost.value, shift)) | cost.all(1)
-            cost = cost | wall
-            place = builder.add(args[7], args[7].type(PACKED * half))
-            lower = target.get(place).low(cost)
-            target.put(place, _Vector(builder, builder.select(least, lower.value, cost.value)))
+            place = builder.add(args[5], args[5].type(PACKED * half))
+            target.put(place, target.get(place).low(cost) if lowering else cost)
         return context.get_dummy_value()
 
-    place, number = types.uint64, types.int64
-    kinds = (packed, place, number, number, number, number, emissions, place, number)
-    return types.void(*kinds), generate
+    return types.void(packed, types.uint64, tables, types.uint64, emissions, types.uint64), generate
 
 
-def _array_kind(kind: Any, context: Any) -> Any:
-    return ir.VectorType(context.get_data_type(kind.dtype), PACKED)
+def _looked_up(builder: Any, table: Any, levels: Any) -> Any:
+    """The bytes of `table` (16) that stand at `levels` (32)."""
+    if _SHUFFLE is None:
+        return _selected(builder, table, levels)
+    name, width = _SHUFFLE
+    kind = ir.VectorType(ir.IntType(8), width)
+    function = builder.module.globals.get(name)
+    if function is None:
+        function = ir.Function(builder.module, ir.FunctionType(kind, [kind, kind]), name)
+    table = _picked(builder, table, table, [lane % LEVELS_THERE for lane in range(width)])
+    found = [
+        builder.call(
+            function, [table, _picked(builder, levels, levels, range(first, first + width))]
+        )
+        for first in range(0, PACKED, width)
+    ]
+    return found[0] if len(found) == 1 else _picked(builder, found[0], found[1], range(PACKED))
 
 
-def _cost(level: _Vector, kind: Any) -> tuple[_Vector, _Vector]:
-    """Half the cost that levels stand for, and all bits set where they are the wall."""
-    builder = level.builder
-    cost = level.all(0)
-    for at, by in KNEES:
-        part = level - level.all(at)
-        while by:
-            if by % 2:
-                cost = cost + part
-            part, by = part + part, by // 2
-    wall = builder.icmp_unsigned("==", level.value, level.all(WALL).value)
-    wide = cost.value
-    if kind.element.width > level.value.type.element.width:
-        wide = builder.zext(wide, kind)
-    return _Vector(builder, wide), _Vector(builder, builder.sext(wall, kind))
+def _picked(builder: Any, one: Any, other: Any, lanes: Any) -> Any:
+    """Some lanes of two vectors, counted through both."""
+    mask = [ir.IntType(32)(lane) for lane in lanes]
+    return builder.shuffle_vector(
+        one, other, ir.Constant(ir.VectorType(ir.IntType(32), len(mask)), mask)
+    )
+
+
+def _selected(builder: Any, table: Any, levels: Any) -> Any:
+    """The same where the processor has no such operation, or none that is known here."""
+    there = [_picked(builder, table, table, [level] * PACKED) for level in range(LEVELS_THERE)]
+    every = _Vector(builder, levels)
+    bit = 1
+    while len(there) > 1:
+        masked = builder.and_(levels, every.all(bit).value)
+        odd = builder.icmp_unsigned("!=", masked, every.all(0).value)
+        there = [builder.select(odd, there[at + 1], there[at]) for at in range(0, len(there), 2)]
+        bit *= 2
+    return there[0]
+
+
+def _shuffle() -> tuple[str, int] | None:
+    """The processor's own look-up in 16 bytes, as LLVM calls it, and how many it does at once."""
+    if config.CPU_NAME or config.CPU_FEATURES:
+        return None  # compiled for another processor
+    if platform.machine().lower() in ("arm64", "aarch64"):
+        return "llvm.aarch64.neon.tbl1.v16i8", 16
+    features = get_host_cpu_features().split(",")
+    if "+avx2" in features:
+        return "llvm.x86.avx2.pshuf.b", 32
+    return ("llvm.x86.ssse3.pshuf.b.128", 16) if "+ssse3" in features else None
+
+
+_SHUFFLE = _shuffle()
