@@ -42,6 +42,7 @@ class ToneNetwork:
         self.units = UNITS
         self.blank = BLANK
         self.frame_seconds = FRAME / RATE
+        self.look_seconds = 0.0
         self.fingerprint = fingerprint
         self.sample_rate = RATE
 

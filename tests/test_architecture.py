@@ -40,10 +40,10 @@ LAYERS = {
         "media", "features", "network",
         "query", "about", "numerals", "spoken", "lexicon", "letters", "units", "spellers",
         "phone_names", "ctc_models", "lanes", "index", "search", "installed",
-        "rows", "catalog", "rescue", "outcome", "adding", "upkeep",
+        "rows", "catalog", "rescue", "clipping", "outcome", "adding", "streaming", "upkeep",
         "example", "paging", "searching", "explaining", "library",
         "present", "alignments", "asking", "options", "progress",
-        "network_cli", "upkeep_cli", "cli",
+        "network_cli", "upkeep_cli", "stream_cli", "cli",
     ],
     "kur": [
         "errors", "marks", "arguments", "yaml_marks", "json_marks", "schema", "include",

@@ -54,6 +54,10 @@ class Listener(Protocol):
         """Length of a frame."""
 
     @property
+    def look_seconds(self) -> float:
+        """How far a frame looks to each side of itself."""
+
+    @property
     def fingerprint(self) -> str:
         """Tells this network from every other."""
 

@@ -13,6 +13,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +86,14 @@ _RECORDINGS = Table(
     Column("recorded", String),
     Column("tags", _Json),
     Column("meta", _Json),
+    Column("growing", String),
 )
 
 
-_LATER = ("recorded", "tags", "meta")
+ENDED_SECONDS = 60.0
+"""A recording that has not grown for so long has ended: whoever wrote it died."""
+
+_LATER = ("recorded", "tags", "meta", "growing")
 
 
 class Catalog:
@@ -145,7 +150,12 @@ class Catalog:
                 connection.execute(delete(_RECORDINGS).where(_RECORDINGS.c.id.in_(ids)))
 
     def keep_only(self, recordings: Collection[str]) -> None:
-        """Delete all other rows: the leftovers of a crash."""
+        """Delete all other rows, the leftovers of a crash; what has long not grown has ended."""
+        since = datetime.now(UTC) - timedelta(seconds=ENDED_SECONDS)
+        growing = _RECORDINGS.c.growing
+        with self._changing() as connection:
+            long_ago = growing < since.isoformat(timespec="seconds")
+            connection.execute(update(_RECORDINGS).where(long_ago).values(growing=None))
         with self._reading() as connection:
             present = set(connection.scalars(select(_RECORDINGS.c.id)))
         if leftovers := present.difference(recordings):

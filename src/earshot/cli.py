@@ -78,6 +78,7 @@ from earshot.present import (
     say,
 )
 from earshot.progress import progress_bar, stoppable
+from earshot.stream_cli import stream
 from earshot.types import SearchResult, Span
 from earshot.upkeep_cli import check, optimize
 
@@ -115,6 +116,7 @@ app = typer.Typer(
 )
 
 app.add_typer(network_app, name="network")
+app.command(epilog="Example: ffmpeg -i rtsp://... -f wav - | earshot stream 'call 17'")(stream)
 app.command(epilog="Example: earshot check --repair --library ~/work")(check)
 app.command(epilog="Example: earshot optimize --library ~/work")(optimize)
 
@@ -123,9 +125,9 @@ def main() -> NoReturn:
     """Run the command line and end the process."""
     # What is loaded stays: to look for garbage in it takes a tenth of a search.
     gc.set_threshold(50_000)
-    for stream in (sys.stdout, sys.stderr):
+    for output in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding lacks is shown as an escape, never as an error.
-        reconfigure = getattr(stream, "reconfigure", None)
+        reconfigure = getattr(output, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
     try:

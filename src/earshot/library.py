@@ -21,7 +21,8 @@ from platformdirs import user_data_path
 
 from earshot import rows, searching
 from earshot.about import NOTHING, About
-from earshot.errors import LibraryError, MediaError, UsageError
+from earshot.clipping import require_inside, unchanged
+from earshot.errors import LibraryError, UsageError
 from earshot.example import heard_in, said_in
 from earshot.example import pronunciations as exampled
 from earshot.explaining import explained
@@ -51,8 +52,9 @@ from earshot.types import Mention, Recording, SearchResult, Span
 
 if TYPE_CHECKING:
     from earshot.adding import Listener
-    from earshot.media import Channels
+    from earshot.media import Channels, Plan
     from earshot.search import Calibration
+    from earshot.streaming import Stream
     from earshot.units import Pronunciation
     from earshot.upkeep import Finding, Optimized
 
@@ -177,6 +179,22 @@ class Library:
                 progress=progress,
                 about=about,
             )
+
+    def stream(self, title: str, *, channels: Plan = "mix", about: About = NOTHING) -> Stream:
+        """A recording that grows: what is written to it can be searched within two seconds.
+
+        ```python
+        with library.stream("call 17") as call:
+            call.write(samples, 8000)  # as often as there is more
+        ```
+
+        Leaving it ends the recording; a process that dies leaves one that ends there. The library
+        is locked for moments only, so several streams can grow at once. Raises what `add` raises.
+        """
+        from earshot.streaming import Stream  # loads FFmpeg
+
+        network = self._listener()
+        return Stream(self.path, network, _entry(network), title, channels=channels, about=about)
 
     def search(
         self,
@@ -338,8 +356,8 @@ class Library:
         recording = what if isinstance(what, Recording) else self.show(what)
         if span is None:
             span = Span(0.0, recording.duration)
-        _require_inside(span, recording)
-        source = _unchanged(recording)
+        require_inside(span, recording)
+        source = unchanged(recording)
         start = max(0.0, span.start - before)
         end = min(recording.duration, span.end + after)
         media.write_clip(source, start, end, Path(target))
@@ -405,7 +423,7 @@ class Library:
             example = example.recording
         recording = example if isinstance(example, Recording) else self.show(os.fspath(example))
         span = span or Span(0.0, recording.duration)
-        _require_inside(span, recording)
+        require_inside(span, recording)
         heard = said_in(snapshot, recording, span, channel)
         return f"like {recording.title}@{span.start:.2f}-{span.end:.2f}", heard
 
@@ -468,28 +486,3 @@ class Library:
 def _entry(network: Listener) -> NetworkEntry:
     units = tuple(network.units)
     return NetworkEntry(network.fingerprint, units, network.blank, network.frame_seconds)
-
-
-def _require_inside(span: Span, recording: Recording) -> None:
-    if not 0 <= span.start <= span.end or span.start > recording.duration:
-        raise UsageError(
-            f"the span from {span.start:.1f} to {span.end:.1f} seconds does not lie in the "
-            f"recording '{recording.title}', which is {recording.duration:.1f} seconds long"
-        )
-
-
-def _unchanged(recording: Recording) -> Path:
-    """The recording's file, which must still be the one that was added."""
-    if not recording.path:
-        raise MediaError(f"the recording '{recording.title}' has no file that is known")
-    source = Path(recording.path)
-    try:
-        size = source.stat().st_size
-    except OSError as error:
-        raise MediaError(
-            f"{source} cannot be read ({error.strerror}): if the file was moved, add it again "
-            "from where it is now"
-        ) from error
-    if size != recording.bytes:
-        raise MediaError(f"{source} has changed since it was added: add it again")
-    return source

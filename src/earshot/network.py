@@ -83,6 +83,11 @@ class Network:
                 f"{path}: not a network that can be searched with: {error!r}"
             ) from None
 
+    @property
+    def look_seconds(self) -> float:
+        """How far a frame of activations looks to each side of itself."""
+        return self.context_seconds + self.features.look_seconds()
+
     def listen(self, blocks: Iterable[Pcm]) -> Iterator[Activations]:
         """Log-posteriors of the units, float32 (frames, units), for mono PCM at `sample_rate`.
 

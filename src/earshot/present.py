@@ -229,6 +229,7 @@ def print_recording(terminal: Console, recording: Recording) -> None:
         ("path", recording.path),
         ("length", f"{clock(recording.duration)} ({recording.duration:.2f} s)"),
         ("channels", str(recording.channels)),
+        ("growing", f"heard until {recording.growing}" if recording.growing else ""),
         ("recorded", recording.recorded or ""),
         ("tags", ", ".join(recording.tags)),
         *((f"meta.{name}", value) for name, value in recording.meta),

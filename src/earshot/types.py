@@ -29,6 +29,8 @@ class Recording:
     `id` is short and stable (the first 12 hexadecimal digits of `digest`, the SHA-256 of the
     file's bytes), `path` where the file lay when it was added, `duration` in seconds, `channels`
     the number of channels that are searched separately, `added` an ISO 8601 time in UTC.
+    `growing` is the time of the last commit of a recording that has not ended yet (see
+    `earshot.streaming`); one that was heard through a pipe has no `path`.
     `recorded` is a date (of ISO 8601, as exact as it is known), `tags` and `meta` (names and
     values) are what its owner says of it.
     """
@@ -44,6 +46,7 @@ class Recording:
     recorded: str | None = None
     tags: tuple[str, ...] = ()
     meta: tuple[tuple[str, str], ...] = ()
+    growing: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from earshot.index import (
     verify,
 )
 from earshot.rescue import interrupted, rescue
+from earshot.rows import FILE as ROWS
 from earshot.rows import every
 from earshot.rows import verify as verify_rows
 from earshot.types import Recording
@@ -98,8 +99,11 @@ def inspect(folder: Path, *, read_media: bool = False) -> tuple[Finding, ...]:
     for path in idle_leftovers(folder, manifest):
         found.append(Finding(f"{path} is left over from an interrupted run", harmful=False))
     try:
-        verify_rows(folder)
-        rows = {row.id: row for row in every(folder)}
+        if manifest.segments or (folder / ROWS).exists():  # an empty library may have no rows yet
+            verify_rows(folder)
+            rows = {row.id: row for row in every(folder)}
+        else:
+            rows = {}
     except LibraryError as error:
         return (*found, Finding(str(error)))
     found += [finding for finding, _ in _rows(manifest, rows)]
@@ -193,7 +197,9 @@ def _rows(
                 ),
                 nameless(recording, length, count),
             )
-        elif row.channels != count or abs(row.duration - length) > MOST_APART:
+        elif row.growing is None and (
+            row.channels != count or abs(row.duration - length) > MOST_APART
+        ):
             yield (
                 Finding(
                     f"the catalogue says that '{row.title}' ({recording}) has {row.channels} "

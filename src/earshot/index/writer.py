@@ -116,14 +116,24 @@ class IndexWriter:
         """Let the staged segment count."""
         self._swap(self.manifest.with_segment(segment))
 
-    def stage_part(self, recording: str, channels: Sequence[Costs], start: int) -> SegmentEntry:
+    def stage_part(
+        self,
+        recording: str,
+        channels: Sequence[Costs],
+        start: int,
+        staged: Sequence[SegmentEntry] = (),
+    ) -> SegmentEntry:
         """Write costs (frames, units) of all channels of a recording from frame `start` on.
 
-        Raises LibraryError if the library has not, or no longer, all that comes before.
+        `staged` are parts before it that are to be committed with it. Raises LibraryError if the
+        library has not, or no longer, all that comes before.
         """
+        manifest = self.manifest
+        for part in staged:
+            manifest = manifest.with_part(part)
         before = [
             (segment, track)
-            for segment in self.manifest.segments
+            for segment in manifest.segments
             for track in segment.tracks
             if track.recording == recording and track.start < start
         ]

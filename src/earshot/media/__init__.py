@@ -7,6 +7,7 @@
     resampling    -> PCM at the rate and with the channels that are wanted
     sides         one scene, or the two sides of a call?
     reading       all of a file in blocks, or a span of it
+    live          a pipe through which audio comes while it is made
     clips         a span -> a file
 
 FFmpeg (through PyAV) reads the formats. Whatever cannot be listened to from its beginning to its
@@ -14,20 +15,26 @@ end is a MediaError whose one sentence names the file. Nothing here knows of net
 """
 
 from earshot.media.clips import CLIP_FORMATS, write_clip
+from earshot.media.decoding import Piece
 from earshot.media.folders import media_files
+from earshot.media.live import Bare, live
 from earshot.media.opening import MediaInfo, digest, probe
 from earshot.media.reading import SAMPLE_RATE, Channels, blocks, channel_plan, read
-from earshot.media.resampling import Plan
+from earshot.media.resampling import Plan, Resampler
 
 __all__ = [
     "CLIP_FORMATS",
     "SAMPLE_RATE",
+    "Bare",
     "Channels",
     "MediaInfo",
+    "Piece",
     "Plan",
+    "Resampler",
     "blocks",
     "channel_plan",
     "digest",
+    "live",
     "media_files",
     "probe",
     "read",

@@ -86,20 +86,23 @@ class Piece:
     channels: tuple[str, ...]
 
 
-def pieces(source: Source, start: float = 0.0) -> Iterator[Piece]:
+def pieces(
+    source: Source, start: float = 0.0, piece_seconds: float = PIECE_SECONDS
+) -> Iterator[Piece]:
     """Decode a source from `start` seconds on, or from somewhat before where that is all it can.
 
     From 0 on it begins exactly at 0 and ends with the last sample. Raises MediaError that names the
     file and the time where it is damaged, or says what is missing if it ends too early.
     """
-    yield from _Timeline(source, start).pieces()
+    yield from _Timeline(source, start, piece_seconds).pieces()
 
 
 class _Timeline:
     """Places decoded frames on the recording's time line; good for one pass."""
 
-    def __init__(self, source: Source, start: float) -> None:
+    def __init__(self, source: Source, start: float, piece_seconds: float) -> None:
         self.source = source
+        self.piece_seconds = piece_seconds
         self.format: str = source.container.format.name
         self.origin = (source.container.start_time or 0) / av.time_base
         self.shift = 0.0  # seconds to add to timestamps since the clock last restarted
@@ -120,7 +123,9 @@ class _Timeline:
         batch_begin, gathered = 0.0, 0
         for frame in self._frames():
             begin, hole = self._place(frame)
-            if batch and (hole or gathered >= PIECE_SECONDS * frame.rate or _differ(batch, frame)):
+            if batch and (
+                hole or gathered >= self.piece_seconds * frame.rate or _differ(batch, frame)
+            ):
                 yield self._piece(batch, batch_begin)
                 batch = []
             if not batch:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from io import FileIO
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import av
 from av.audio.stream import AudioStream
@@ -90,6 +90,12 @@ class Reader:
             return -1
 
 
+class Failing(Protocol):
+    """What FFmpeg reads from: it remembers why it could not be read."""
+
+    failure: OSError | None
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """An open file: its container, the audio stream to listen to, and its name for messages."""
@@ -99,7 +105,7 @@ class Source:
     stream: AudioStream
     info: MediaInfo
     completeness: Completeness
-    reader: Reader
+    reader: Failing
 
 
 def probe(path: PathLike) -> MediaInfo:
@@ -154,15 +160,18 @@ def opened(path: PathLike) -> Iterator[Source]:
     """Open a media file and choose its audio stream; MediaError says why it cannot be used."""
     name = shown(path)
     with regular_file(path) as file:
-        _refuse_text(file, name)
+        refuse_text(file.read(SNIFF_BYTES) or b"", name)
         found = inspect(file)
         if found.problem:
             raise MediaError(f"{name} {found.problem}.")
         reader = Reader(file, Path(path).suffix)
-        container = _open_container(reader, name, found.unmeasured)
+        options = {"max_size": str(READ_BYTES)}  # of a packet of WAV; else 1/16 s, twice as slow
+        if found.unmeasured:
+            options["ignore_length"] = "1"
+        container = open_container(reader, name, options)
         try:
-            stream = _audio_stream(container, name)
-            info = _info(container, stream, path)
+            stream = audio_stream(container, name)
+            info = told(container, stream, path)
             if found.unmeasured:
                 info = replace(info, duration=None)
             yield Source(name, container, stream, info, found, reader)
@@ -183,16 +192,19 @@ def _allowed_formats() -> str:
     return ",".join(sorted(av.formats_available - set(REFERRING_FORMATS.split())))
 
 
-def _open_container(reader: Reader, name: str, unmeasured: bool) -> InputContainer:
-    """Three locks: only harmless formats, no protocol (each of which is enough), no second file."""
-    options = {"format_whitelist": _allowed_formats(), "protocol_whitelist": "none"}
-    options["max_size"] = str(READ_BYTES)  # of a packet of WAV; else 1/16 s, twice as slow
-    if unmeasured:
-        options["ignore_length"] = "1"
+def open_container(
+    reader: Any, name: str, options: dict[str, str], form: str | None = None
+) -> InputContainer:
+    """Three locks: only harmless formats, no protocol (each of which is enough), no second file.
+
+    `form` is the format, where the bytes do not tell it.
+    """
+    options = options | {"format_whitelist": _allowed_formats(), "protocol_whitelist": "none"}
     try:
         container: InputContainer = av.open(
             reader,
             mode="r",
+            format=form,
             container_options=options,
             metadata_errors="replace",  # tags in an old 8-bit alphabet are no reason to fail
             buffer_size=READ_BYTES,
@@ -211,9 +223,8 @@ def _open_container(reader: Reader, name: str, unmeasured: bool) -> InputContain
         ) from error
 
 
-def _refuse_text(file: FileIO, name: str) -> None:
+def refuse_text(head: bytes, name: str) -> None:
     """No media begins with kilobytes of plain text; some demuxers would still make noise of it."""
-    head = file.read(SNIFF_BYTES) or b""
     # A multi-byte character may be cut at the end of what was read.
     text = head.decode("utf-8", errors="ignore")
     if len(text.encode()) < len(head) - 4 or not text.strip("\ufeff"):
@@ -230,7 +241,8 @@ def _refuse_text(file: FileIO, name: str) -> None:
     raise MediaError(f"{name} is {kind}, not audio or video.")
 
 
-def _audio_stream(container: InputContainer, name: str) -> AudioStream:
+def audio_stream(container: InputContainer, name: str) -> AudioStream:
+    """The audio stream to listen to; MediaError where there is none."""
     if not container.streams.audio:
         seen = ", only video" if container.streams.video else ""
         raise MediaError(f"{name} has no audio stream{seen}.")
@@ -246,7 +258,8 @@ def _audio_stream(container: InputContainer, name: str) -> AudioStream:
     return chosen
 
 
-def _info(container: InputContainer, stream: AudioStream, path: PathLike) -> MediaInfo:
+def told(container: InputContainer, stream: AudioStream, path: PathLike) -> MediaInfo:
+    """What the headers of an open container say."""
     duration: float | None = None
     if container.duration is not None:
         duration = container.duration / av.time_base

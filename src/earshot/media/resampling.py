@@ -50,22 +50,40 @@ def resampled(pieces: Iterator[Piece], rate: int, plan: Plan) -> Iterator[NDArra
 
     "mix" gives one channel, "split" as many as the first piece has, up to `MOST_SPLIT`.
     """
-    resampler: av.AudioResampler | None = None
-    current, count = 0, 0
+    resampler = Resampler(rate, plan)
     for piece in pieces:
-        count = count or (1 if plan == "mix" else piece.samples.shape[0])
-        if resampler is not None and piece.rate != current:
-            yield from _converted(resampler, None)
-            resampler = None
-        if resampler is None:
-            layout, current = LAYOUTS[count - 1], piece.rate
-            resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
-        samples = np.ascontiguousarray(_with_channels(piece, count))
-        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=LAYOUTS[count - 1])
+        yield from resampler.feed(piece)
+    yield from resampler.flush()
+
+
+class Resampler:
+    """Turns pieces, as they come, into PCM at `rate` Hz; see `resampled`."""
+
+    def __init__(self, rate: int, plan: Plan) -> None:
+        self._rate = rate
+        self._plan = plan
+        self._resampler: av.AudioResampler | None = None
+        self._from, self._count = 0, 0
+
+    def feed(self, piece: Piece) -> Iterator[NDArray[np.float32]]:
+        """What can be given after one more piece."""
+        self._count = self._count or (1 if self._plan == "mix" else piece.samples.shape[0])
+        layout = LAYOUTS[self._count - 1]
+        if piece.rate != self._from:
+            yield from self.flush()
+        if self._resampler is None:
+            self._from = piece.rate
+            self._resampler = av.AudioResampler(format="fltp", layout=layout, rate=self._rate)
+        samples = np.ascontiguousarray(_with_channels(piece, self._count))
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
         frame.sample_rate = piece.rate
-        yield from _converted(resampler, frame)
-    if resampler is not None:
-        yield from _converted(resampler, None)
+        yield from _converted(self._resampler, frame)
+
+    def flush(self) -> Iterator[NDArray[np.float32]]:
+        """What is left when no more pieces come."""
+        if self._resampler is not None:
+            yield from _converted(self._resampler, None)
+        self._resampler = None
 
 
 def _converted(
