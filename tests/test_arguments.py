@@ -128,3 +128,14 @@ def test_anything_is_bound_or_refused_in_one_line(value: object) -> None:
         assert "\n" not in str(error)
     else:
         assert type(bound["size"]) is int and set(bound) <= set(parameters(sample))
+
+
+def test_former_names() -> None:
+    def package(*, path: str, checksum: str | None = None) -> None:
+        pass
+
+    said = {"path": "a", "sha256": "0f"}
+    assert bind(package, said, what="'data'") == {"path": "a", "checksum": "0f"}
+    assert said == {"path": "a", "sha256": "0f"}
+    with pytest.raises(ArgumentError, match="no argument 'sha256'"):
+        bind(package, {**said, "checksum": "1e"}, what="'data'")

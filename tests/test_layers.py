@@ -25,6 +25,7 @@ SHAPES: list[tuple[list[int | None], str, tuple[int | None, ...]]] = [
     ([None, 3], "dense: 4", (None, 4)),
     ([None, 3], "convolution: {kernels: 4, size: 5}", (None, 4)),
     ([20, 3], "convolution: {kernels: 4, size: 5, strides: 2}", (10, 4)),
+    ([20, 3], "convolution: {kernels: 4, size: 5, activation: relu}", (20, 4)),
     ([20, 3], "convolution: {kernels: 4, size: 5, border: valid}", (16, 4)),
     ([20, 3], "convolution: {kernels: 4, size: 5, border: valid, dilation: 2}", (12, 4)),
     ([20, 3], "convolution: {size: 5, depthwise: yes, strides: 2}", (10, 3)),

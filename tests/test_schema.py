@@ -126,12 +126,6 @@ def test_running_sections() -> None:
         ),
         (
             "train",
-            "epochs: 3\nstop_when: 4",
-            "f.yml:1: train.epochs: 'epochs' and 'stop_when' both "
-            "say when to stop; keep 'stop_when'",
-        ),
-        (
-            "train",
             "epochs: yes",
             "f.yml:1: train.epochs: found True epochs; accepted: a whole "
             "number, or inf, infinite, all",
@@ -165,3 +159,26 @@ def test_wrong_options(name: str, text: str, message: str) -> None:
         assert read is None
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+def test_words_of_the_first_versions_of_kur(caplog: pytest.LogCaptureFixture) -> None:
+    train = read_train(
+        section(
+            "epochs: {number: 2, mode: additional}\n"
+            "stop_when: {epochs: 1}\n"
+            "weights: {initial: a, save_best: b, checkpoint: {path: c, batches: 5}}\n"
+        )
+    )
+    assert train.stop_when == StopWhen(epochs=1)
+    assert [one.getMessage() for one in caplog.records] == [
+        "f.yml:1: 'epochs' is not used: 'stop_when' says when to stop"
+    ]
+    assert train.weights == TrainWeights(initial="a", best="b")
+    assert train.checkpoint == Checkpoint(path="c", batches=5)
+    newer = read_train(section("{weights: {checkpoint: old}, checkpoint: new}"))
+    assert newer.checkpoint == Checkpoint(path="new")
+    assert read_run("evaluate", section("output: f.pkl")).destination == Destination(path="f.pkl")
+    with pytest.raises(KurfileError, match=r"f.yml:1: evaluate.destination.format"):
+        read_run("evaluate", section("output: {path: f, format: xls}"))
+    with pytest.raises(KurfileError, match="unknown key 'output'"):
+        read_run("test", section("output: f.pkl"))

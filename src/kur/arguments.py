@@ -15,6 +15,8 @@ from typing import Any, Literal, Union
 from kur.errors import KurError, nearest
 
 _MISFIT = object()
+# What the first versions of Kur called an argument -> what it has been called since.
+_FORMER = {"sha256": "checksum", "save_best": "best"}
 
 
 class ArgumentError(KurError):
@@ -61,6 +63,9 @@ def bind(
         raise ArgumentError(f"{what} takes no bare value, found {value!r}; {_accepts(known)}")
     else:
         given = {shorthand: value}
+    for former, name in _FORMER.items():
+        if former in given and former not in known and name in known and name not in given:
+            given[name] = given.pop(former)
     for key in given:
         if key not in known:
             message = f"{what} has no argument {key!r}{nearest(key, known)}; {_accepts(known)}"

@@ -166,22 +166,23 @@ def convolution(
     separable: bool = False,
     depthwise: bool = False,
     dilation: int = 1,
+    activation: str | None = None,
 ) -> Tensor:
     """Convolution over time (one axis), pictures (two) or volumes (three), as the input has axes.
 
     `kernels` output channels; `depthwise` gives each channel a filter of its own (`kernels` is
     then left out); `separable` is depthwise followed by a dense layer of `kernels`; `highway` lets
-    a learned share of the input pass by.
+    a learned share of the input pass by. `activation` is one that follows, as in the first versions
+    of Kur; a layer of its own says the same.
     """
+    if activation is not None:
+        given = {**locals(), "activation": None}
+        return _activated(convolution(**given), name, activation)
     layers = keras().layers
     if highway:
-        again: dict[str, Any] = {
-            "size": size,
-            "strides": strides,
-            "border": border,
-            "dilation": dilation,
-        }
+        again: dict[str, Any] = {"size": size, "strides": strides, "border": border}
         again |= {"kernels": kernels, "separable": separable, "depthwise": depthwise}
+        again["dilation"] = dilation
         y = convolution(x, name, bias=bias, **again)
         gate = convolution(x, f"{name}-gate", bias=False, **again)
         gate = layers.Activation("sigmoid", name=f"{name}-open")(gate + _SHUT)
@@ -193,18 +194,10 @@ def convolution(
         _positive(kernels, "kernels")
     _positive(dilation, "dilation")
     width, step = _by_axis(size, axes, "size"), _by_axis(strides, axes, "strides")
-    common: dict[str, Any] = {
-        "padding": border,
-        "use_bias": bias,
-        "dilation_rate": dilation,
-        "name": name,
-    }
+    common: dict[str, Any] = {"padding": border, "use_bias": bias, "dilation_rate": dilation}
+    common["name"] = name
     if depthwise and axes == 1:
-        # As a picture one pixel wide: the two-dimensional kernels of the backends are far faster.
-        common["dilation_rate"] = (dilation, 1)
-        picture = keras().ops.expand_dims(x, 2)
-        picture = layers.DepthwiseConv2D((*width, 1), strides=step[0], **common)(picture)
-        return keras().ops.squeeze(picture, 2)
+        return _depthwise_over_time(x, width[0], step[0], dilation, common)
     if depthwise or separable:
         if axes == 3:
             raise ValueError("a depthwise or separable convolution takes one or two axes, found 3")
@@ -212,6 +205,22 @@ def convolution(
         filters = () if depthwise else (kernels,)
         return getattr(layers, kind)(*filters, width, strides=step, **common)(x)
     return getattr(layers, f"Conv{axes}D")(kernels, width, strides=step, **common)(x)
+
+
+def _activated(x: Tensor, name: str, kind: str) -> Tensor:
+    try:
+        return activate(x, f"{name}-activation", kind)
+    except ArgumentError as error:
+        raise ArgumentError(str(error), "activation") from None
+
+
+def _depthwise_over_time(
+    x: Tensor, width: int, step: int, dilation: int, common: dict[str, Any]
+) -> Tensor:
+    """As a picture one pixel wide: the two-dimensional kernels of the backends are far faster."""
+    picture = keras().ops.expand_dims(x, 2)
+    options = {**common, "strides": step, "dilation_rate": (dilation, 1)}
+    return keras().ops.squeeze(keras().layers.DepthwiseConv2D((width, 1), **options)(picture), 2)
 
 
 @layer("pool", shorthand="size", time=_window)

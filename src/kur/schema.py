@@ -7,6 +7,7 @@ It knows nothing of files, evaluation, data or Keras; paths stay as they are wri
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ ALIASES: Mapping[str, str] = MappingProxyType(
 # In the order in which they are evaluated.
 SECTIONS = ("settings", "train", "validate", "test", "evaluate", "templates", "model", "loss")
 _BY_ALIAS = {alias: name for name, alias in ALIASES.items()}
+_note = logging.getLogger("kur").warning
 _ENDLESS = ("inf", "infinite", "all")
 
 Path = tuple[object, ...]
@@ -154,6 +156,7 @@ def read_train(section: MarkedDict, validate: MarkedDict | None = None) -> Train
     """
     known = ("data", "provider", "optimizer", "hooks", "weights", "checkpoint", "log")
     _known_keys(section, (*known, "stop_when", "epochs"), ("train",))
+    section = _former_checkpoint(section)
     weights = section.get("weights")
     if isinstance(weights, str):
         keeps = validate is not None and bool(validate.get("weights"))
@@ -170,9 +173,26 @@ def read_train(section: MarkedDict, validate: MarkedDict | None = None) -> Train
     )
 
 
+def _former_checkpoint(section: MarkedDict) -> MarkedDict:
+    """The section with the `checkpoint` that Kur first had under `weights` where it stands now."""
+    weights = section.get("weights")
+    if not isinstance(weights, MarkedDict) or "checkpoint" not in weights:
+        return section
+    found, rest = section.copy(), weights.copy()
+    value, mark = rest.pop("checkpoint"), weights.at("checkpoint")
+    if "checkpoint" not in found:
+        found["checkpoint"], found.marks["checkpoint"] = value, mark
+    found["weights"] = rest
+    return found
+
+
 def read_run(name: str, section: MarkedDict) -> Run:
     """A `validate`, `test` or `evaluate` section as its options; KurfileError names the line."""
     path: Path = (name,)
+    if name == "evaluate" and "output" in section and "destination" not in section:
+        section = section.copy()  # the first versions of Kur called it so
+        section.marks["destination"] = section.at("output")
+        section["destination"] = section.pop("output")
     known = ["data", "provider", "hooks", "weights"]
     known += ["destination"] if name == "evaluate" else []
     _known_keys(section, tuple(known), path)
@@ -186,11 +206,13 @@ def read_run(name: str, section: MarkedDict) -> Run:
 
 
 def _stop_when(section: MarkedDict) -> StopWhen:
-    """`stop_when`, or the older `epochs: N` and `epochs: {number, mode}`."""
+    """`stop_when`, or the older `epochs: N` and `epochs: {number, mode}`; of both, the newer."""
     if "epochs" in section and section.get("stop_when") is not None:
-        message = "'epochs' and 'stop_when' both say when to stop; keep 'stop_when'"
-        raise section.at("epochs").error(message, ("train", "epochs"))
-    key = "stop_when" if "epochs" not in section else "epochs"
+        at = section.at("epochs")
+        _note("%s:%s: 'epochs' is not used: 'stop_when' says when to stop", at.file, at.line)
+        key = "stop_when"
+    else:
+        key = "epochs" if "epochs" in section else "stop_when"
     value, mark, path = section.get(key), section.at(key), ("train", key)
     given = dict(value) if isinstance(value, dict) else {"epochs": value}
     where = _at(section, key)
