@@ -133,7 +133,7 @@ def measure(options: argparse.Namespace, speech: Path) -> dict[str, Any]:
     return {
         "benchmark": "found_rate",
         "date": datetime.date.today().isoformat(),
-        "command": _command(sys.argv),
+        "command": command(sys.argv),
         "hardware": hardware(),
         "versions": versions(),
         "network": json.loads((options.network / "network.json").read_bytes())["fingerprint"],
@@ -276,8 +276,9 @@ def _systems(options: argparse.Namespace) -> list[Search]:
     return [ours] if options.no_peers else [ours, text, phrases]
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+def parser(about: str) -> argparse.ArgumentParser:
+    """The options of what is measured on held-out speech."""
+    parser = argparse.ArgumentParser(description=about.split("\n")[0])
     parser.add_argument(
         "--quick", action="store_true", help="a minute of speech in each condition, 60 queries"
     )
@@ -286,15 +287,16 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="of speech in each condition (default: all)")
     parser.add_argument("--queries", type=int, help="of each kind (default: 100)")
     parser.add_argument("--network", type=Path, default=SHIPPED, help="folder of the network")
-    parser.add_argument("--no-peers", action="store_true", help="measure Earshot alone")
-    parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes of the peers")
     named = os.environ.get(SPEECH_VARIABLE)
     speech = Path(named) if named else ROOT.parent / "shared" / "data" / "speech"
     parser.add_argument("--speech", type=Path, default=speech)
     work = user_cache_path("earshot", appauthor=False) / "benchmarks"
     parser.add_argument("--work", type=Path, default=work, help="where alignments are remembered")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def completed(options: argparse.Namespace) -> argparse.Namespace:
+    """How much is measured, where that was not said."""
     quick = options.quick
     options.minutes = options.minutes or (QUICK_MINUTES if quick else ALL_MINUTES)
     options.queries = options.queries or (QUICK_QUERIES if quick else 100)
@@ -304,9 +306,17 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _command(words: Sequence[str]) -> str:
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    known = parser(__doc__ or "")
+    known.add_argument("--no-peers", action="store_true", help="measure Earshot alone")
+    known.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
+    known.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes of the peers")
+    return completed(known.parse_args(arguments))
+
+
+def command(words: Sequence[str]) -> str:
     """The command line that repeats a run, less where the folders lie on this machine."""
-    folders = {"--speech": "SPEECH", "--work": "WORK", "--network": "NETWORK"}
+    folders = {"--speech": "SPEECH", "--work": "WORK", "--network": "NETWORK", "--card": "CARD"}
     shown = [folders.get(before, word) for before, word in pairwise(["python", *words])]
     return shlex.join(["python", *shown])
 

@@ -6,6 +6,8 @@
 REFERENCES.jsonl has one line a word said: {"recording": its id, title or file name, "start",
 "end": seconds, "text"}. A line may also hold a whole utterance; and a manifest of clips as
 `recipes/speech_data.py` writes it will do ("audio" for the recording, "duration" for the end).
+Recordings whose lines say "condition" are searched apart by it: where the same words are heard in
+several conditions, a query would otherwise be said once more in each than it is to be found in one.
 Recordings should be of others than the network was trained on, and of the kind that will be
 searched. Queries are words and phrases of the references, or those of --queries (one a line). What
 is learned, in this order:
@@ -18,7 +20,8 @@ is learned, in this order:
 4. lead and tail: how far words reach beyond their first and last unit.
 
 The first minutes of the recordings become the background that queries are measured against; they
-are left out of the rest. Printed are the cross-validated Brier score, calibration error and MTWV.
+are left out of the rest. Printed are the Brier score, the expected calibration error of mentions
+that would be shown, and MTWV, cross-validated over queries, together and by condition.
 
 It needs numpy and scipy, and knows nothing of audio or of networks.
 """
@@ -45,6 +48,7 @@ from earshot.index import open_snapshot
 from earshot.search import Calibration, Candidate, Pronunciation, Track, candidates
 from earshot.search.align import STEPS_PER_NAT, plan, scan, trace, unpack
 from earshot.search.confidence import FEATURES
+from earshot.searching import LEAST_CONFIDENCE
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -87,7 +91,8 @@ class Trial:
 
     One element a candidate: features (candidates, features), hits, queries (index of its query),
     leads and tails (seconds from what was said to the alignment's edges; NaN where unknown).
-    said: how often each query was said; seconds: how much was searched.
+    said: how often each query was said; seconds: how much was searched for each. Of trials in
+    several conditions a query is another one in each; texts: by query, a number for its text.
     """
 
     features: Floats
@@ -96,16 +101,28 @@ class Trial:
     leads: Floats
     tails: Floats
     said: npt.NDArray[np.int64]
-    seconds: float
+    seconds: Floats
+    texts: npt.NDArray[np.int64]
+
+    def of(self, first: int, last: int) -> Trial:
+        """The part of it that is of the queries from `first` to `last`, exclusive."""
+        mine = (self.queries >= first) & (self.queries < last)
+        columns = (self.features, self.hits, self.queries - first, self.leads, self.tails)
+        own = slice(first, last)
+        whole = self.said[own], self.seconds[own], self.texts[own]
+        return Trial(*(column[mine] for column in columns), *whole)
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Brier score, expected calibration error, and maximum term-weighted value."""
+    """Brier score, expected calibration error of what is shown, maximum term-weighted value."""
 
     brier: float
     error: float
     value: float
+
+    def __str__(self) -> str:
+        return f"Brier {self.brier:.4f}, error {self.error:.4f}, MTWV {self.value:.4f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +166,8 @@ def calibrate(options: argparse.Namespace) -> None:
         Track(entry.recording, entry.channel, heard)
         for entry, heard in zip(snapshot.tracks, snapshot.heard, strict=True)
     ]
-    said = read_references(options.references, names_of(options.library, tracks))
+    names = names_of(options.library, tracks)
+    said, conditions = read_references(options.references, names)
     background = count_background(tracks, options.background_minutes * 60 / ear.frame_seconds)
     if background >= len(tracks):
         raise ValueError("the recordings are all background: add more, or take fewer minutes")
@@ -163,16 +181,25 @@ def calibrate(options: argparse.Namespace) -> None:
         queries = options.queries.read_text(encoding="utf-8").splitlines()
     else:
         queries = choose_queries(rest, options.count)
-    trial = search(queries, tracks, rest, speller, start, ear)
+    parts: dict[str, list[int]] = {}
+    for index in range(len(tracks)):
+        parts.setdefault(conditions.get(index + background, ""), []).append(index)
+    trials = []
+    for part in parts.values():
+        own = {index: at for at, index in enumerate(part)}
+        heard = [replace(one, track=own[one.track]) for one in rest if one.track in own]
+        trials.append(search(queries, [tracks[i] for i in part], heard, speller, start, ear))
+    trial = together(trials)
     if options.rows:
         write_rows(options.rows, trial, queries)
-    learned = learn(trial, start)
+    learned = learn(trial, start, list(parts))
     learned.save(options.out / "confidence.json")
 
 
-def read_references(path: Path, names: Mapping[str, int]) -> list[Said]:
-    """Words said, in order; raises ValueError for a line that cannot be used."""
+def read_references(path: Path, names: Mapping[str, int]) -> tuple[list[Said], dict[int, str]]:
+    """Words said, in order, and the condition by track; ValueError for a line of no use."""
     said = []
+    conditions: dict[int, str] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
             row = json.loads(line)
@@ -180,11 +207,12 @@ def read_references(path: Path, names: Mapping[str, int]) -> list[Said]:
             start = float(row.get("start", 0.0))
             end = float(row["end"] if "end" in row else start + row["duration"])
             words = WORD.findall(row["text"].lower())
+            conditions[track] = str(row.get("condition", ""))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             what = f"{type(error).__name__} {error}"
             raise ValueError(f"{path}:{number}: not a word of a recording ({what})") from error
         said += [Said(track, start, end, word, exact=len(words) == 1) for word in words]
-    return sorted(said, key=lambda one: (one.track, one.start))
+    return sorted(said, key=lambda one: (one.track, one.start)), conditions
 
 
 def names_of(library: Path, tracks: Sequence[Track]) -> dict[str, int]:
@@ -353,8 +381,20 @@ def search(
         leads=np.array([_lead(one, match, ear) for one, _, match in rows]),
         tails=np.array([_tail(one, match, ear) for one, _, match in rows]),
         said=np.array([len(spoken) for spoken in true], np.int64),
-        seconds=sum(track.heard.frames for track in tracks) * ear.frame_seconds,
+        seconds=np.full(len(queries), sum(one.heard.frames for one in tracks) * ear.frame_seconds),
+        texts=np.arange(len(queries)),
     )
+
+
+def together(trials: Sequence[Trial]) -> Trial:
+    """Trials of the same queries in several conditions as one."""
+    firsts = np.cumsum([0, *(len(one.said) for one in trials[:-1])])
+    moved = [
+        replace(one, queries=one.queries + first)
+        for one, first in zip(trials, firsts.tolist(), strict=True)
+    ]
+    names = Trial.__slots__
+    return Trial(*(np.concatenate([getattr(one, name) for one in moved]) for name in names))
 
 
 def _agree(found: Candidate, said: Said, ear: Ear) -> bool:
@@ -372,24 +412,30 @@ def _tail(found: Candidate, said: Said | None, ear: Ear) -> float:
     return said.end - (found.end + 1) * ear.frame_seconds if said and said.exact else np.nan
 
 
-def learn(trial: Trial, start: Calibration) -> Calibration:
-    """The calibration with weights, curve, lead and tail learned from `trial`; prints how good."""
-    print(f"{len(trial.said)} queries, said {trial.said.sum()} times in {trial.seconds:.0f} s;")
+def learn(trial: Trial, start: Calibration, parts: Sequence[str] = ("",)) -> Calibration:
+    """The calibration with weights, curve, lead and tail learned from `trial`; prints how good.
+
+    parts: names of the conditions whose queries follow each other in the trial, equally many.
+    """
+    size = len(trial.said) // len(parts)
+    seconds = trial.seconds[::size].sum()
+    print(f"{size} queries, said {trial.said.sum()} times in {seconds:.0f} s;")
     print(f"{len(trial.hits)} candidates, {trial.hits.sum()} of them hits")
     if trial.hits.sum() < 2 * FOLDS or trial.hits.all():
         raise ValueError("there are too few hits or false alarms to learn from")
     plain = quality(start.confidence(trial.features), trial)
-    print(f"before: Brier {plain.brier:.4f}, error {plain.error:.4f}, MTWV {plain.value:.4f}")
+    print(f"before: {plain}")
     tried = []
     for penalty in PENALTIES:
         held_out = cross_validated(trial, start, penalty)
         shown = quality(held_out, trial)
         tried.append((shown.brier, penalty, held_out))
-        print(
-            f"L2 {penalty:g}: Brier {shown.brier:.4f}, error {shown.error:.4f}, "
-            f"MTWV {shown.value:.4f}"
-        )
+        print(f"L2 {penalty:g}: {shown}")
     _, penalty, held_out = min(tried, key=lambda one: one[0])
+    for index, part in enumerate(parts if len(parts) > 1 else ()):
+        own = index * size, (index + 1) * size
+        mine = (trial.queries >= own[0]) & (trial.queries < own[1])
+        print(f"  {part or 'unnamed'}: {quality(held_out[mine], trial.of(*own))}")
     bias, weights = fit(trial.features, trial.hits, penalty)
     learned = start.with_weights(bias, weights)
     for name, weight in weights.items():
@@ -430,7 +476,7 @@ def cross_validated(trial: Trial, start: Calibration, penalty: float) -> Floats:
     """Confidence of every candidate by a model that has not seen its query."""
     confidence = np.zeros(len(trial.hits))
     for fold in range(FOLDS):
-        out = trial.queries % FOLDS == fold
+        out = trial.texts[trial.queries] % FOLDS == fold
         if out.any() and trial.hits[~out].any():
             bias, weights = fit(trial.features[~out], trial.hits[~out], penalty)
             confidence[out] = start.with_weights(bias, weights).confidence(trial.features[out])
@@ -440,9 +486,11 @@ def cross_validated(trial: Trial, start: Calibration, penalty: float) -> Floats:
 def quality(confidence: Floats, trial: Trial) -> Quality:
     """How far confidences are from what happened, and how well they rank."""
     hits = trial.hits.astype(np.float64)
-    bins = np.minimum((confidence * 10).astype(np.int64), 9)
+    shown = confidence >= LEAST_CONFIDENCE
+    sure, true = confidence[shown], hits[shown]
+    bins = np.minimum((sure * 10).astype(np.int64), 9)
     error = sum(
-        abs(confidence[bins == one].mean() - hits[bins == one].mean()) * (bins == one).mean()
+        abs(sure[bins == one].mean() - true[bins == one].mean()) * (bins == one).mean()
         for one in range(10)
         if (bins == one).any()
     )
@@ -457,7 +505,8 @@ def maximum_value(confidence: Floats, trial: Trial) -> float:
     order = np.argsort(-confidence[counted], kind="stable")
     hits = trial.hits[counted][order]
     often = weights[counted][order]
-    gain = np.where(hits, 1.0 / often, -BETA / (trial.seconds - often))
+    seconds = trial.seconds[trial.queries][counted][order]
+    gain = np.where(hits, 1.0 / often, -BETA / (seconds - often))
     total = np.concatenate(([0.0], np.cumsum(gain)))
     return float(total.max() / max((trial.said > 0).sum(), 1))
 
@@ -488,7 +537,7 @@ def write_rows(path: Path, trial: Trial, queries: Sequence[str]) -> None:
     with path.open("w", encoding="utf-8") as file:
         for shown, hit, query in zip(trial.features, trial.hits, trial.queries, strict=True):
             values = {one.name: float(x) for one, x in zip(FEATURES, shown, strict=True)}
-            row = {"query": queries[query], "features": values, "hit": int(hit)}
+            row = {"query": queries[trial.texts[query]], "features": values, "hit": int(hit)}
             file.write(json.dumps(row) + "\n")
 
 

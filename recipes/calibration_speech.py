@@ -76,6 +76,7 @@ def _write(
             "start": word.start,
             "end": word.end,
             "text": word.text,
+            "condition": condition,
         }
         for one in corpus.sentences
         for word in one.words

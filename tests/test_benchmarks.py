@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import corpus as speech_corpus
 import found_rate
 import peers
+import reliability
 import search_speed
 import sound
 import speech_data
@@ -312,3 +313,38 @@ def test_the_speed_of_searches_is_told_for_each_size(capsys: pytest.CaptureFixtu
     assert 1.8 <= report["megabytes_per_hour"] < 3.0
     assert report["many_at_once"]["same_answers"]
     assert report["pocketsphinx"] is None
+
+
+def test_how_reliable_confidences_are_goes_into_a_model_card(
+    speech: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = tmp_path / "CARD.md"
+    card.write_text("before\n" + "\nold\n".join(reliability.MARKS) + "\nafter\n")
+    options = ["--quick", "--json", "--speech", str(speech), "--work", str(tmp_path)]
+    assert reliability.main([*options, "--card", str(card)]) == 0
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    shown = {one["condition"]: one["mentions"] for one in report["errors"] if one["units"] == "all"}
+    assert shown["all"] == sum(shown[condition] for condition in speech_corpus.CONDITIONS) > 0
+    text = card.read_text()
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "\nold\n" not in text
+    assert reliability.as_table(report) in text
+    assert (tmp_path / reliability.PICTURE).read_text().count("<polyline") == 3
+    card.write_text("no marks")
+    assert reliability.main([*options, "--card", str(card)]) == 1
+    assert "reliability ends" in capsys.readouterr().out
+
+
+def test_the_calibration_error_is_the_distance_of_confidence_from_what_came() -> None:
+    def shown(confidence: float, hits: int, misses: int) -> list[reliability.Shown]:
+        right = [True] * hits + [False] * misses
+        return [reliability.Shown("clean", 7, confidence, one) for one in right]
+
+    assert reliability.error(shown(0.8, 8, 2)) == pytest.approx(0.0)
+    assert reliability.error(shown(0.8, 2, 8)) == pytest.approx(0.6)
+    both = [*shown(0.8, 8, 2), *shown(0.3, 5, 5)]
+    assert reliability.error(both) == pytest.approx(0.1)
+    assert [one.mentions for one in reliability.binned(both)] == [10, 10]
+    rows = reliability.summary(both)["errors"]
+    by = {(row["condition"], row["units"]): row["mentions"] for row in rows}
+    assert by["clean", "7 to 9"] == by["all", "all"] == 20
+    assert by["noisy", "all"] == by["clean", "1 to 6"] == 0

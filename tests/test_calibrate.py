@@ -74,7 +74,7 @@ def test_learning_gives_confidences_that_mean_what_they_say(
     before = recipe.quality(start.confidence(trial.features), trial)
     after = recipe.quality(held_out, trial)
     assert after.brier < before.brier
-    assert after.error < 0.05
+    assert after.error < 0.08 < before.error  # of some hundred mentions that would be shown
     assert after.value > 0.6
     learned = recipe.learn(trial, start)
     for feature in FEATURES:
@@ -126,7 +126,8 @@ def test_term_weighted_value_by_hand() -> None:
         leads=np.zeros(5),
         tails=np.zeros(5),
         said=np.array([1, 2, 0]),
-        seconds=1002.0,
+        seconds=np.full(3, 1002.0),
+        texts=np.arange(3),
     )
     confidence = np.array([0.9, 0.2, 0.6, 0.7, 0.99])
     # Best between 0.7 and 0.9: query 0's one, none of query 1's two; query 2 was never said.
@@ -134,6 +135,29 @@ def test_term_weighted_value_by_hand() -> None:
     # Query 1's hit before its false alarm.
     better = np.array([0.9, 0.2, 0.8, 0.7, 0.99])
     assert recipe.maximum_value(better, trial) == pytest.approx((1.0 + 0.5) / 2)
+
+
+def test_trials_in_two_conditions_are_one_of_twice_the_queries() -> None:
+    def trial(features: float, hits: list[bool], queries: list[int]) -> object:
+        size = len(hits)
+        return recipe.Trial(
+            features=np.full((size, len(FEATURES)), features),
+            hits=np.array(hits),
+            queries=np.array(queries),
+            leads=np.zeros(size),
+            tails=np.zeros(size),
+            said=np.array([1, 1]),
+            seconds=np.full(2, 100.0 * features),
+            texts=np.arange(2),
+        )
+
+    both = recipe.together([trial(1.0, [True, False], [0, 1]), trial(2.0, [False], [1])])
+    assert both.queries.tolist() == [0, 1, 3]
+    assert both.texts[both.queries].tolist() == [0, 1, 1]
+    assert both.seconds.tolist() == [100.0, 100.0, 200.0, 200.0]
+    second = both.of(2, 4)
+    assert second.queries.tolist() == [1] and second.hits.tolist() == [False]
+    assert second.features[0, 0] == 2.0 and second.said.tolist() == [1, 1]
 
 
 def test_the_curve_never_falls() -> None:
@@ -167,7 +191,9 @@ def test_a_line_that_is_no_word_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"said\.jsonl:2: not a word of a recording"):
         recipe.read_references(path, {"a": 0})
     path.write_text(json.dumps(good))
-    assert recipe.read_references(path, {"a": 3}) == [recipe.Said(3, 1.0, 2.0, "red")]
+    assert recipe.read_references(path, {"a": 3}) == ([recipe.Said(3, 1.0, 2.0, "red")], {3: ""})
+    path.write_text(json.dumps({**good, "condition": "noisy"}))
+    assert recipe.read_references(path, {"a": 3})[1] == {3: "noisy"}
 
 
 def test_a_line_may_be_an_utterance_of_a_manifest(tmp_path: Path) -> None:
@@ -175,7 +201,7 @@ def test_a_line_may_be_an_utterance_of_a_manifest(tmp_path: Path) -> None:
     path.write_text(
         json.dumps({"audio": "/a/b.opus", "duration": 4.5, "text": "Don't, \u201cred\u201d!"})
     )
-    said = recipe.read_references(path, {"b.opus": 0})
+    said, _ = recipe.read_references(path, {"b.opus": 0})
     assert said == [recipe.Said(0, 0.0, 4.5, word, exact=False) for word in ("don't", "red")]
     (phrase,) = recipe.occurrences(said, ["don't red"])
     assert phrase == [recipe.Said(0, 0.0, 4.5, "don't red", exact=False)]

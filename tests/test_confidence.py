@@ -18,7 +18,7 @@ from earshot.errors import NetworkError
 from earshot.lanes import laid
 from earshot.search import Calibration
 from earshot.search.align import Tolerance, plan, readable, scan, unpack
-from earshot.search.confidence import FEATURES, describe, log_alarms
+from earshot.search.confidence import EVEN, FEATURES, describe, log_alarms, log_rivals
 from earshot.search.sweep import Sweep
 
 NAMES = [feature.name for feature in FEATURES]
@@ -102,13 +102,14 @@ def test_nothing_is_worth_more_than_the_bound(weights: list[float], seed: int) -
     shown[:, column("log_probability")] = -1.0
     shown[:, column("pace")] = dice.normal(0, 1, 20)
     shown[:, column("pace_squared")] = shown[:, column("pace")] ** 2
+    shown[:, column("rivals")] = -2.5
     sound = replace(sounds((1, 2, 3, 4, 5, 6, 7)), log_probability=-1.0)
-    assert known.confidence(shown).max() <= known.most_confident(sound, 1.5) + 1e-12
+    assert known.confidence(shown).max() <= known.most_confident(sound, 1.5, 0.0, -2.5) + 1e-12
     shown[:, column("cost")] = 1.0 + dice.random(20)
     shown[:, column("gap")] = dice.random(20)
     units = shown[:, column("cost")] - shown[:, column("gap")]
     shown[:, column("worst")] = units * (1.0 + dice.random(20))
-    assert known.confidence(shown).max() <= known.most_confident(sound, 1.5, 1.0) + 1e-12
+    assert known.confidence(shown).max() <= known.most_confident(sound, 1.5, 1.0, -2.5) + 1e-12
 
 
 @given(st.lists(st.integers(0, 50), min_size=2, max_size=200), st.integers(1, 20))
@@ -117,6 +118,16 @@ def test_false_alarms_grow_with_the_cost(counts: list[int], units: int) -> None:
     alarms = log_alarms(histogram, np.arange(len(counts) - 1), units, 1.0)
     assert np.isfinite(alarms).all()
     assert (np.diff(alarms) >= 0).all()
+
+
+def test_rivals_are_what_the_costs_promise_by_the_hour() -> None:
+    never, surely = EVEN + 50.0, EVEN - 50.0
+    scores = [np.array([surely, never]), np.array([surely, never])]
+    windows = [np.array([4, 1000]), np.array([6, 1000])]
+    assert log_rivals(scores, windows, 0.5) == pytest.approx(np.log(6))
+    assert log_rivals(scores, windows, 3.0) == pytest.approx(np.log(2))
+    assert log_rivals([np.array([EVEN])], [np.array([3])], 1.0) == pytest.approx(np.log(1.5))
+    assert np.isfinite(log_rivals([np.array([never])], [np.array([0])], 1.0))
 
 
 def test_expected_false_alarms_are_those_that_come() -> None:
@@ -198,6 +209,9 @@ def test_a_calibration_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert [one.tolist() for one in read.background] == [one.tolist() for one in written.background]
     Calibration().save(path)
     assert Calibration.open(path).weights == Calibration().weights
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"format": 1}))
+    assert Calibration.open(path).weights == Calibration().weights
 
 
 Change = Callable[[dict[str, Any]], object]
@@ -206,7 +220,7 @@ Change = Callable[[dict[str, Any]], object]
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda content: content.update(format=2), "has format 2, this version reads format 1"),
+        (lambda content: content.update(format=3), "has format 3, this version reads up to 2"),
         (lambda content: content.pop("bias"), "lacks 'bias'"),
         (lambda content: content["tolerance"].pop("gap"), "lacks 'gap'"),
         (lambda content: content["weights"].update(mood=1.0), "unknown feature mood"),

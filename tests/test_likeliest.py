@@ -24,14 +24,14 @@ from earshot.lanes import BLOCK, laid
 from earshot.search import Calibration, Candidate, Track, candidates
 from earshot.search import likeliest as module
 from earshot.search.align import STEPS_PER_NAT, plan, readable, scan, trace, unpack
-from earshot.search.confidence import log_alarms
+from earshot.search.confidence import EVEN, log_alarms
 
 RADIUS = round(0.2 / FRAME_SECONDS)
 # Weights of a calibration that was fitted: every feature counts.
 WEIGHTS = {
     "alarms": -1.07, "cost": -0.1, "worst": -0.24, "clean": 0.2, "deleted": -3.8, "gap": -1.6,
     "pause": -0.3, "length": -1.5, "pace": 1.25, "pace_squared": -0.28, "doubt": -4.2,
-    "log_probability": 0.9, "spelled": -0.1,
+    "log_probability": 0.9, "spelled": -0.1, "rivals": -1.5,
 }  # fmt: skip
 
 
@@ -41,16 +41,20 @@ def plainly(
     """The likeliest places that do not overlap, and what each is worth."""
     hours = sum(one.heard.frames for one in tracks) * FRAME_SECONDS / 3600
     found = []
+    promised = [1e-9]
     for index, one in enumerate(pronunciations):
         columns = [UNITS.index(unit) for unit in one.units]
         ready = plan(columns, one.words, blank=BLANK, tolerance=calibration.tolerance)
         histogram = np.zeros(ready.limit + 2, np.int64)
+        lowest = []
         places = []
         for number, track in enumerate([*tracks, *calibration.ground]):
             costs = readable((track.heard if isinstance(track, Track) else track).costs())
             prices, ages = (part.tolist() for part in unpack(scan(costs, ready)))
             for at in range(0, len(prices), BLOCK):
                 histogram[min(*prices[at : at + BLOCK], ready.limit + 1)] += 1
+                if number < len(tracks):
+                    lowest.append(min(prices[at : at + BLOCK]))
             for end, price in enumerate(prices):
                 before = min(prices[max(end - RADIUS, 0) : end], default=math.inf)
                 behind = min(prices[end : end + RADIUS + 1])
@@ -61,6 +65,7 @@ def plainly(
         )
         score = alarms + math.log(min(max(hours, module.SHORTEST_HOURS), 1.0))
         score -= max(one.log_probability, -10.0)
+        promised.append(sum(half(score[price]) for price in lowest if price <= ready.limit))
         found += [
             (score[price], price, number, end, index, start)
             for number, start, end, price in places
@@ -77,6 +82,7 @@ def plainly(
             way = pronunciations[index]
             shown = described(way, tracks[number], start, end, calibration)
             shown[0] = score_here + max(way.log_probability, -10.0)
+            shown[-1] = math.log(max(promised) / max(hours, 1.0))
             odds = calibration.bias + sum(
                 calibration.weights.get(feature.name, 0.0) * value
                 for feature, value in zip(module.FEATURES, shown, strict=True)
@@ -86,10 +92,15 @@ def plainly(
     return sorted(kept, key=lambda one: (-one.confidence, one.cost, one.track, one.start))
 
 
+def half(score: float) -> float:
+    """1 where an accident is out of the question, 1/2 at EVEN, nothing above it."""
+    return 1.0 / (1.0 + math.exp(min(max(score - EVEN, -50.0), 50.0)))
+
+
 def described(
     one: Sounds, track: Track, start: int, end: int, calibration: Calibration
 ) -> list[float]:
-    """The features of an alignment, but the first."""
+    """The features of an alignment, but the first and the last."""
     costs = readable(track.heard.costs(start, end + 1))
     columns = [UNITS.index(unit) for unit in one.units]
     ready = plan(columns, one.words, blank=BLANK, tolerance=calibration.tolerance)
@@ -118,6 +129,7 @@ def described(
         float(np.log(likely.sum(axis=1)).mean()),
         max(one.log_probability, -10.0),
         sum(one.spelled) / len(one.spelled),
+        0.0,
     ]
 
 

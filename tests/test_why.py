@@ -13,6 +13,7 @@ from earshot.errors import LibraryError
 from earshot.lanes import Costs, laid
 from earshot.search import Calibration, Ear, explain, search_tracks
 from earshot.search.align import STEPS_PER_NAT, Tolerance, readable
+from earshot.search.confidence import FEATURES
 from earshot.types import Step, Why
 
 VOICE = SyntheticEar(5, miss=0.15, swap=0.2, add=0.15)
@@ -97,7 +98,7 @@ def test_what_was_heard_as_sought_is_sure_and_free() -> None:
     k, ae, ah, t = (UNITS.index(unit) for unit in ("K", "AE", "AH", "T"))
     costs[0, k] = costs[1, ae] = costs[1, ah] = costs[2, BLANK] = 0
     costs[2, t] = 16
-    why = explain(sounds([k, ae, t]), *laid([costs]), (0, 2), [0.0] * 13, EAR)
+    why = explain(sounds([k, ae, t]), *laid([costs]), (0, 2), [0.0] * len(FEATURES), EAR)
     assert [(step.kind, step.heard, step.cost) for step in why.steps] == [
         ("heard", "K", 0.0),
         ("heard", "AE", 0.0),
@@ -115,7 +116,9 @@ def test_confusions_count_as_they_did_in_the_search() -> None:
     ear = Ear.of(UNITS, BLANK, FRAME_SECONDS, Calibration(confusion=steps, units=UNITS))
     costs = np.full((3, len(UNITS)), 80, np.uint8)
     costs[0, k] = costs[1, ah] = costs[2, t] = 0
-    [_, vowel, _] = explain(sounds([k, ae, t]), *laid([costs]), (0, 2), [0.0] * 13, ear).steps
+    [_, vowel, _] = explain(
+        sounds([k, ae, t]), *laid([costs]), (0, 2), [0.0] * len(FEATURES), ear
+    ).steps
     assert (vowel.kind, vowel.sought, vowel.heard, vowel.cost) == ("replaced", "AE", "AH", 0.5)
 
 

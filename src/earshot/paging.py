@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Order: TypeAlias = Literal["confidence", "time"]
 Rows: TypeAlias = Mapping[str, Recording]
 
-LEAST_CONFIDENCE = 0.05
+LEAST_CONFIDENCE = 0.03
 """Phrases less likely than this are not counted as said, neither for a query nor against it."""
 
 

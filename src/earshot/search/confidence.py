@@ -4,8 +4,9 @@ A cost says how well the ear's activations fit a query, not how often something 
 "art" is matched every minute by accident, "Mississippi" never. So every query is first measured
 against speech in which it was hardly ever said (a background that comes with the network, and the
 searched recordings themselves): how many false alarms an hour would a cost as low as this give?
-That rate, with what the single alignment shows (worst unit, left-out units, pace, pauses), goes
-into a logistic model whose weights `recipes/calibrate.py` fits on queries whose mentions are known.
+That rate, what the single alignment shows (worst unit, left-out units, pace, pauses) and how many
+other places fit as well go into a logistic model whose weights `recipes/calibrate.py` fits on
+queries whose mentions are known.
 
 This module knows how alignments look, but nothing of how they are found, of text or of files other
 than its own: `confidence.json`.
@@ -32,7 +33,9 @@ from earshot.search.align import STEPS_PER_NAT, Confusion, Plan, Tolerance, read
 from earshot.search.native import kernel
 from earshot.search.tasks import in_threads
 
-FORMAT = 1
+# Format 1 had no weight of rivals; it is read as what it says.
+FORMAT = 2
+READABLE = (1, FORMAT)
 
 # Length of an average unit in running speech, in seconds: pace is told relative to it.
 UNIT_SECONDS = 0.08
@@ -42,6 +45,9 @@ SOME = 256
 
 # By level: how likely a unit is against the best one.
 _LIKELY = np.exp(costs_of(np.arange(16, dtype=np.uint8)) / -float(STEPS_PER_NAT))
+
+# A place whose score is this counts as half a rival: one false alarm in 55 hours.
+EVEN = -4.0
 
 # Of so many units, equally likely, any one could come next: what a language leaves open.
 PERPLEXITY = 20.0
@@ -110,6 +116,12 @@ FEATURES: tuple[Feature, ...] = (
     Feature(
         "spelled", -1, "share of the words whose pronunciation was spelled from letters", most=1.0
     ),
+    Feature(
+        "rivals",
+        -1,
+        "ln of the mentions that all costs together promise in an hour, or in less",
+        least=-math.inf,
+    ),
 )
 
 
@@ -149,9 +161,9 @@ class Calibration:
             raise NetworkError(f"{path}: cannot be read ({error.strerror}).") from error
         except ValueError as error:
             raise NetworkError(f"{path}: is not JSON ({error}).") from error
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
+        if not isinstance(content, dict) or content.get("format") not in READABLE:
             found = content.get("format") if isinstance(content, dict) else None
-            raise NetworkError(f"{path}: has format {found}, this version reads format {FORMAT}.")
+            raise NetworkError(f"{path}: has format {found}, this version reads up to {FORMAT}.")
         try:
             return _parse(content, path.parent)
         except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
@@ -196,16 +208,18 @@ class Calibration:
         return probabilities
 
     def most_confident(
-        self, pronunciation: Pronunciation, alarms: float, cost: float = 0.0
+        self, pronunciation: Pronunciation, alarms: float, cost: float = 0.0, rivals: float = 0.0
     ) -> float:
         """The most that an alignment of this pronunciation can be worth, at so many alarms or more.
 
-        `alarms` is a logarithm, `cost` the least cost in nats per unit: as the features.
+        `alarms` and `rivals` are logarithms, `cost` the least cost in nats per unit: as the
+        features.
         """
         known = {
             "alarms": (alarms, math.inf),
             "cost": (cost, math.inf),
             "length": (math.log(len(pronunciation.units)),) * 2,
+            "rivals": (rivals,) * 2,
             "log_probability": (max(pronunciation.log_probability, -10.0),) * 2,
         }
         odds = self.bias
@@ -257,6 +271,27 @@ def log_alarms(
     return limited
 
 
+def log_rivals(
+    scores: Sequence[npt.NDArray[np.float64]],
+    histograms: Sequence[npt.NDArray[np.int64]],
+    hours: float,
+) -> float:
+    """ln of the mentions that the costs alone promise in an hour, or in all if that is less.
+
+    scores: by pronunciation and cost, ln of the alarms expected; histograms: windows of that cost.
+    A place is the less likely a mention the more of the others are as good: scores of one query are
+    wrong together (its sounds are commoner, or the ear worse at them, than was expected), so what
+    is left of them is told by comparing them with each other. Known in the field as relative to the
+    maximum, or as sum to one; counting by the hour, this does not depend on how much is searched.
+    """
+    promised = [
+        float(counts[: len(score)] @ (1.0 / (1.0 + np.exp(np.clip(score - EVEN, -50, 50)))))
+        for score, counts in zip(scores, histograms, strict=True)
+    ]
+    # Pronunciations of a query are met at the same places: the one that promises most counts.
+    return math.log(max([_FEWEST, *promised]) / max(hours, 1.0))
+
+
 def describe(
     tracks: Sequence[Track],
     rows: npt.NDArray[np.int64],
@@ -265,12 +300,14 @@ def describe(
     *,
     alarms: npt.NDArray[np.float64],
     frame_seconds: float,
+    rivals: float = 0.0,
     confusion: Confusion | None = None,
     threads: int = 1,
 ) -> npt.NDArray[np.float64]:
     """The features (alignments, len(FEATURES)) of alignments of one plan.
 
-    rows: (alignments, 3 or more) index of the track, first and last frame; alarms: (alignments,).
+    rows: (alignments, 3 or more) index of the track, first and last frame; alarms: (alignments,);
+    rivals: of the whole query, as `log_rivals` counts them.
     """
     count = len(plan.phones)
     measured = _measured(tracks, rows, plan, confusion, threads)
@@ -293,6 +330,7 @@ def describe(
             np.log(doubt) / np.maximum(count - deleted, 1),
             same * max(pronunciation.log_probability, -10.0),
             same * (sum(spelled) / len(spelled) if spelled else 0.0),
+            same * rivals,
         )
     )
 
@@ -351,6 +389,9 @@ _TAIL_SHARES = (1 / 30, 1 / 4)
 
 # Bounds of that slope, in e-folds a step: too few windows, or too short a query, show anything.
 _SLOPES = (1 / 32, 1 / 8)
+
+# Where costs promise nothing at all.
+_FEWEST = 1e-9
 
 
 def _quantile(cumulative: npt.NDArray[np.float64], share: float) -> int:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from earshot import lanes
 from earshot.search.align import STEPS_PER_NAT, Columns, Plan
-from earshot.search.confidence import FEATURES, Pronunciation, describe, log_alarms
+from earshot.search.confidence import FEATURES, Pronunciation, describe, log_alarms, log_rivals
 from earshot.search.ear import Ear
 from earshot.search.native import kernel
 from earshot.search.sweep import Laid, Rows, Sweep
@@ -147,6 +147,7 @@ class _Looking:
         self._scores = _scores(asked, found, ground, library, ear) if asked.plans else []
         every = np.concatenate([np.zeros(0), *self._scores])
         counts = [histogram[:-1] for histogram in found.histograms[asked.own]]
+        self._rivals = log_rivals(self._scores, counts, library.hours) if asked.plans else 0.0
         order = np.argsort(every, kind="stable")
         ranked = every[order]
         (first,) = np.nonzero(np.append(True, ranked[1:] != ranked[:-1])[: len(ranked)])
@@ -188,7 +189,10 @@ class _Looking:
         least = float(self._levels[at + 1])
         return max(
             self._ear.calibration.most_confident(
-                sounds, least - _penalty(sounds), (ceiling + 1) / STEPS_PER_NAT / len(sounds.units)
+                sounds,
+                least - _penalty(sounds),
+                (ceiling + 1) / STEPS_PER_NAT / len(sounds.units),
+                self._rivals,
             )
             for sounds, ceiling in zip(self.asked.pronunciations, self._ceilings(at), strict=True)
         )
@@ -222,6 +226,7 @@ class _Looking:
                     sounds,
                     alarms=score[mine] - _penalty(sounds),
                     frame_seconds=ear.frame_seconds,
+                    rivals=self._rivals,
                     confusion=ear.confusion,
                     threads=self._library.threads,
                 )
