@@ -12,12 +12,10 @@ Recordings should be of others than the network was trained on, and of the kind 
 searched. Queries are words and phrases of the references, or those of --queries (one a line). What
 is learned, in this order:
 
-1. confusions, with --confusions: which units the ear takes for which, from words aligned where
-   they were said. Activations know most of that already: measure before you ship them;
-2. weights: a logistic model of what a candidate shows, signs bounded (no cost may ever raise a
+1. weights: a logistic model of what a candidate shows, signs bounded (no cost may ever raise a
    confidence), regularised by an L2 penalty that cross-validation over queries chooses;
-3. curve: a monotone correction of the result, when there are mentions enough to measure one;
-4. lead and tail: how far words reach beyond their first and last unit.
+2. curve: a monotone correction of the result, when there are mentions enough to measure one;
+3. lead and tail: how far words reach beyond their first and last unit.
 
 The first minutes of the recordings become the background that queries are measured against; they
 are left out of the rest. Printed are the Brier score, the expected calibration error of mentions
@@ -43,10 +41,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from earshot.errors import EarshotError, QueryError
+from earshot.errors import EarshotError
 from earshot.index import open_snapshot
 from earshot.search import Calibration, Candidate, Pronunciation, Track, candidates
-from earshot.search.align import STEPS_PER_NAT, plan, scan, trace, unpack
 from earshot.search.confidence import FEATURES
 from earshot.searching import LEAST_CONFIDENCE
 
@@ -62,7 +59,6 @@ CURVE_BINS = 15
 EXACT_HITS = 20  # fewer do not tell where words begin and end
 LETTERS = 5  # the least that a word has which is asked for, alone or in a phrase
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-CHEAPEST_CONFUSION = 8  # steps: however alike two units sound, half a nat is lost between them
 
 
 class Speller(Protocol):
@@ -143,7 +139,6 @@ def main() -> int:
     parser.add_argument("--queries", type=Path, help="one a line, instead of chosen ones")
     parser.add_argument("--count", type=int, default=500, help="queries to choose")
     parser.add_argument("--background-minutes", type=float, default=20.0)
-    parser.add_argument("--confusions", action="store_true", help="learn and use confusions")
     parser.add_argument("--rows", type=Path, help="write what was learned on, one candidate a line")
     options = parser.parse_args()
     try:
@@ -174,9 +169,6 @@ def calibrate(options: argparse.Namespace) -> None:
     rest = [replace(one, track=one.track - background) for one in said if one.track >= background]
     start = Calibration(background=tuple(one.heard.costs() for one in tracks[:background]))
     tracks = tracks[background:]
-    if options.confusions:
-        confusion = learn_confusion(tracks, rest, speller, start, ear)
-        start = replace(start, units=ear.units, confusion=confusion)
     if options.queries:
         queries = options.queries.read_text(encoding="utf-8").splitlines()
     else:
@@ -276,75 +268,6 @@ def occurrences(said: Sequence[Said], queries: Sequence[str]) -> list[list[Said]
                 exact = all(one.exact for one in words)
                 found[index].append(Said(words[0].track, start, end, queries[index], exact))
     return found
-
-
-def learn_confusion(
-    tracks: Sequence[Track],
-    said: Sequence[Said],
-    speller: Speller,
-    calibration: Calibration,
-    ear: Ear,
-) -> npt.NDArray[np.uint8]:
-    """Steps (units, units) that hearing a unit (column) costs where another (row) was said.
-
-    How much likelier it is to hear v where u was said than to hear v anywhere, against the same
-    for u itself: in nats of log-likelihood ratio, as all costs of an alignment.
-    """
-    size = len(ear.units)
-    heard = np.full((size, size), 0.02)
-    np.fill_diagonal(heard, 2.0)
-    spelled: dict[str, Sequence[Pronunciation]] = {}
-    for one in said:
-        if one.text not in spelled:
-            try:
-                spelled[one.text] = speller.pronunciations(one.text)
-            except QueryError:
-                spelled[one.text] = ()
-        first = max(int((one.start - 0.2) / ear.frame_seconds), 0)
-        last = int((one.end + 0.2) / ear.frame_seconds) + 1
-        costs = tracks[one.track].heard.costs(first, last)
-        add_heard(costs, spelled[one.text], calibration, ear, heard)
-    given = heard / heard.sum(axis=1, keepdims=True)
-    anywhere = heard.sum(axis=0) / heard.sum()
-    ratio = np.log(given / anywhere)
-    steps = (np.diag(ratio)[:, None] - ratio) * STEPS_PER_NAT
-    # Nothing heard at all is no other unit's trait: it is priced by its own chance alone.
-    missed = np.log(np.diag(given) / given[:, ear.blank]) * STEPS_PER_NAT
-    steps = np.clip(np.rint(steps), CHEAPEST_CONFUSION, 255)
-    steps[:, ear.blank] = np.clip(np.rint(missed), 2 * CHEAPEST_CONFUSION, 255)
-    confusion: npt.NDArray[np.uint8] = steps.astype(np.uint8)
-    np.fill_diagonal(confusion, 0)
-    return confusion
-
-
-def add_heard(
-    costs: npt.NDArray[np.uint8],
-    pronunciations: Sequence[Pronunciation],
-    calibration: Calibration,
-    ear: Ear,
-    heard: Floats,
-) -> None:
-    """Count into `heard` what the ear made of each unit of a word said within `costs`."""
-    best = None
-    for one in pronunciations:
-        phones = [ear.units.index(unit) for unit in one.units]
-        ready = plan(phones, one.words, blank=ear.blank, tolerance=calibration.tolerance)
-        prices, ages = unpack(scan(costs, ready))
-        if len(prices):
-            end = int(np.argmin(prices))
-            if prices[end] <= ready.limit and (best is None or prices[end] < best[0]):
-                best = (prices[end], ready, end - int(ages[end]) + 1, end)
-    if best is None:
-        return
-    _, ready, start, end = best
-    shown = trace(costs, ready, start, end)
-    for unit, first, last in zip(ready.phones.tolist(), shown.first, shown.last, strict=True):
-        if first < 0:
-            heard[unit, ear.blank] += 1.0
-            continue
-        frames = costs[first : last + 1].astype(np.float64) / -STEPS_PER_NAT
-        chances = np.exp(frames[int(np.argmax(frames[:, unit]))])
-        heard[unit] += chances / chances.sum()
 
 
 def search(

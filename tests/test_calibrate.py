@@ -89,21 +89,6 @@ def test_learning_gives_confidences_that_mean_what_they_say(
     assert sum(row["hit"] for row in rows) == trial.hits.sum()
 
 
-def test_confusions_are_learned_from_what_was_said(
-    speech: tuple[Words, list[Track], list[object]],
-) -> None:
-    words, tracks, said = speech
-    confusion = recipe.learn_confusion(tracks, said, words, Calibration(), EAR)
-    similar = SyntheticEar(31).similar
-    alike = [
-        confusion[unit, other] for unit in range(39) for other in similar[unit] if other != unit
-    ]
-    others = confusion[:39, :39][~np.eye(39, dtype=bool)]
-    assert (np.diag(confusion) == 0).all()
-    assert np.median(alike) < np.median(others) - 16
-    assert 24 < np.median(confusion[:39, BLANK]) < 80
-
-
 def test_the_fit_finds_the_weights_that_made_the_data_and_keeps_their_signs() -> None:
     generator = np.random.default_rng(1)
     features = generator.normal(size=(20_000, len(FEATURES)))
