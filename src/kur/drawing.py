@@ -131,7 +131,8 @@ def _places(
 ) -> tuple[dict[str, tuple[int, int]], int, int]:
     """The upper left corner of each box, and the size of the picture.
 
-    A box stands in the row after the last one that it stands on, below the middle of those.
+    A box stands in the row after the last one that it stands on, below the middle of those that
+    stand in that row.
     """
     before: dict[str, list[str]] = {name: [] for name in names}
     for start, end in edges:
@@ -142,12 +143,10 @@ def _places(
     columns: dict[str, float] = {}
     for row in range(max(depth.values()) + 1):
         inside = [name for name in names if depth[name] == row]
-        wished = {
-            name: sum(columns[one] for one in before[name]) / len(before[name])
-            if before[name]
-            else float(i)
-            for i, name in enumerate(inside)
-        }
+        wished = {}
+        for i, name in enumerate(inside):
+            above = [columns[one] for one in before[name] if depth[one] == row - 1]
+            wished[name] = sum(above) / len(above) if above else float(i)
         taken = -1.0
         for name in sorted(inside, key=lambda one: wished[one]):
             columns[name] = max(wished[name], taken + 1)
@@ -195,7 +194,7 @@ def _box(row: Row, x: int, y: int, model: Model) -> str:
     shape = " x ".join("?" if size is None else str(size) for size in row.shape)
     told = shape
     if row.parameters:
-        told += f"   {row.parameters:,} weights"
+        told += f" · {row.parameters:,} weights"
         told += "" if row.trainable else ", frozen"
     middle = x + _WIDTH // 2
     return (

@@ -212,7 +212,7 @@ def hook_choice(
 
 def is_share(name: str) -> bool:
     """Whether a figure is a share of something, shown in percent."""
-    return name.endswith(("rate", "accuracy"))
+    return name.endswith(("rate", "accuracy", "CER", "PER", "WER"))
 
 
 def clock(seconds: float) -> str:
