@@ -42,6 +42,21 @@ def test_keys_do_not_mix(tmp_path: Path) -> None:
     assert FrameCache(tmp_path, "b", 4).get("clip") is None
 
 
+def test_what_another_process_puts_is_found_without_a_put(tmp_path: Path) -> None:
+    one, other = FrameCache(tmp_path, "k", 4), FrameCache(tmp_path, "k", 4)
+    for i in range(3):
+        assert one.get(f"clip {i}") is None
+        given = other.put(f"clip {i}", frames(i))
+        found = one.get(f"clip {i}")
+        assert found is not None and np.array_equal(found, given)
+    with (tmp_path / "k.index").open("ab") as index:
+        index.write(b'["clip 3", ')  # a killed writer
+    assert one.get("clip 3") is None
+    given = one.put("clip 3", frames(3))
+    found = other.get("clip 3")
+    assert found is not None and np.array_equal(found, given)
+
+
 @pytest.mark.parametrize("keep", range(0, 40, 7))
 def test_half_an_index(keep: int, tmp_path: Path) -> None:
     """Cut anywhere: whole lines stay, the rest is put anew and all is well."""

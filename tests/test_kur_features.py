@@ -66,6 +66,16 @@ def test_inside_frames_do_not_depend_on_what_is_far_away() -> None:
     assert np.array_equal(part[2:-2], whole[22:58])
 
 
+def test_frames_do_not_depend_on_the_parts_that_the_filterbank_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pcm = noise(16123)
+    whole = log_mel(pcm, RATE, OPTIONS)
+    for samples in (1, 160, 999, 16122):
+        monkeypatch.setattr("kur.features._PART", samples)
+        assert np.array_equal(log_mel(pcm, RATE, OPTIONS), whole)
+
+
 def test_the_moving_mean_against_its_definition() -> None:
     options = FbankOptions(mean_window_seconds=0.1)
     frames = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)

@@ -8,6 +8,7 @@ import wave
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -15,7 +16,7 @@ from tiny_kur import RATE, kurfile, spoken, words, write_audio, write_tones
 
 from kur.arguments import bind
 from kur.assemble import providers
-from kur.data.clips import read_pcm
+from kur.data.clips import _joined, read_pcm
 from kur.data.manifest import Row
 from kur.data.provider import Provider, ProviderOptions
 from kur.data.speech import SpeechRecognition
@@ -68,6 +69,47 @@ def test_lossless_sound_is_the_sound_itself(tmp_path: Path) -> None:
         write_audio(tmp_path / f"a.{ending}", pcm)
         found = read_pcm(tmp_path / f"a.{ending}", row(tmp_path / "a"))
         np.testing.assert_allclose(found, pcm, atol=1 / 32768)
+
+
+@pytest.mark.parametrize(("ending", "layout"), [("opus", "mono"), ("wav", "stereo")])
+def test_sound_read_frame_by_frame_is_the_same(ending: str, layout: str, tmp_path: Path) -> None:
+    """The plain way: each frame that FFmpeg decodes is resampled alone."""
+    path = tmp_path / f"a.{ending}"
+    hiss = np.random.default_rng(0).normal(scale=0.1, size=(2, 48000)).astype(np.float32)
+    write_audio(path, hiss if layout == "stereo" else hiss[0], 48000, layout)
+    with av.open(str(path)) as container:
+        resampler = av.AudioResampler(format="fltp", rate=RATE)
+        frames = [*container.decode(audio=0), None]
+        each = [one.to_ndarray().mean(axis=0) for f in frames for one in resampler.resample(f)]
+    assert len(frames) > 10
+    assert np.array_equal(read_pcm(path, row(path)), np.concatenate(each))
+
+
+def test_a_long_file_is_resampled_by_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.opus"
+    write_audio(path, np.random.default_rng(0).normal(0, 0.1, 48000).astype(np.float32), 48000)
+    whole = read_pcm(path, row(path))
+    monkeypatch.setattr("kur.data.clips._LONG", 5000)
+    assert np.array_equal(read_pcm(path, row(path)), whole)
+
+
+def test_sound_that_changes_its_form_midway(tmp_path: Path) -> None:
+    for rate in (44100, 32000):
+        write_audio(tmp_path / f"{rate}.mp3", np.zeros(rate, np.float32), rate)
+    path = tmp_path / "both.mp3"
+    path.write_bytes(b"".join((tmp_path / f"{r}.mp3").read_bytes() for r in (44100, 32000)))
+    with pytest.raises(KurError, match=r"both\.mp3 changes its sample rate or channels midway"):
+        read_pcm(path, row(path))
+
+
+@pytest.mark.parametrize(("before", "after"), [("stereo", "mono"), ("mono", "stereo")])
+def test_channels_that_change_are_not_joined(before: str, after: str) -> None:
+    def frame(layout: str) -> av.AudioFrame:
+        return av.AudioFrame(format="fltp", layout=layout, samples=960)
+
+    joined = _joined(iter([frame(before), frame(before), frame(after)]))
+    with pytest.raises(ValueError, match=f"{before}.*{after}"):
+        list(joined)
 
 
 def test_files_without_sound(tmp_path: Path) -> None:

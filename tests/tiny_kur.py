@@ -118,11 +118,16 @@ def spoken(text: str, *, seed: int = 0, tone: float = 0.12, gap: float = 0.05) -
     return pcm + rng.normal(scale=0.002, size=len(pcm)).astype(np.float32)
 
 
-CODECS = {"wav": ("pcm_s16le", "s16"), "flac": ("flac", "s16"), "opus": ("libopus", "flt")}
+CODECS = {
+    "wav": ("pcm_s16le", "s16"),
+    "flac": ("flac", "s16"),
+    "opus": ("libopus", "flt"),
+    "mp3": ("libmp3lame", "fltp"),
+}
 
 
 def write_audio(path: Path, pcm: Floats, rate: int = RATE, layout: str = "mono") -> None:
-    """Write PCM (samples,) or (channels, samples) as WAV, FLAC or Opus, by the file's ending."""
+    """Write PCM (samples,) or (channels, samples) as WAV, FLAC, Opus or (mono) MP3, by its ending."""
     codec, form = CODECS[path.suffix[1:]]
     channels = np.atleast_2d(pcm)
     values: npt.NDArray[Any] = np.clip(channels, -1, 1)

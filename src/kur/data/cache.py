@@ -45,7 +45,7 @@ class FrameCache:
 
     def get(self, name: str) -> Frames | None:
         """The frames of `name` as float32 (frames, bins); None if they are not here yet."""
-        found = self._where.get(name)
+        found = self._where.get(name) or self._found_since(name)
         if found is None:
             return None
         start, count = found
@@ -66,6 +66,18 @@ class FrameCache:
         except OSError as error:
             raise KurError(f"{self._frames}: cannot be written: {error.strerror}") from None
         return kept.astype(np.float32)
+
+    def _found_since(self, name: str) -> tuple[int, int] | None:
+        """Where `name` is, if another process has put it since the index was last read."""
+        try:
+            if self._index.stat().st_size > self._read:
+                with self._lock, self._locked() as index:
+                    self._catch_up(index)
+        except FileNotFoundError:
+            return None  # it was removed, and is written anew by the next `put`
+        except OSError as error:
+            raise KurError(f"{self._index}: cannot be read: {error.strerror}") from None
+        return self._where.get(name)
 
     def _append(self, name: str, data: bytes, count: int, index: BinaryIO) -> None:
         self._frames.touch()

@@ -7,6 +7,7 @@ and the sound itself by FFmpeg. Knows nothing of features or vocabularies.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from kur.data.manifest import Row
 
 SAMPLE_RATE = 16000
 Pcm = NDArray[np.float32]
+# Samples of a long frame: the most of a long file that is held in its own form.
+_LONG = 1 << 20
 _ENDINGS = ("wav", "mp3", "flac", "opus")
 
 
@@ -72,13 +75,34 @@ def read_pcm(path: Path, row: Row) -> Pcm:
                 raise row.error(f"{path} has no audio in it")
             # The mean of the channels: FFmpeg's own mix of two is louder than either.
             resampler = av.AudioResampler(format="fltp", rate=SAMPLE_RATE)
-            for frame in [*container.decode(audio=0), None]:
+            for frame in _joined(container.decode(audio=0)):
                 pieces += [one.to_ndarray().mean(axis=0) for one in resampler.resample(frame)]
     except FileNotFoundError:
         raise row.error(f"no such audio file: {path}") from None
     except (av.error.FFmpegError, OSError) as error:
         raise row.error(f"{path} cannot be read as audio: {error.strerror}") from None
+    except ValueError:
+        message = f"{path} changes its sample rate or channels midway; convert it to one of each"
+        raise row.error(message) from None
     pcm = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
     if len(pcm) == 0:
         raise row.error(f"{path} holds no sound")
     return pcm
+
+
+def _joined(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame | None]:
+    """Frames as few long ones, and None at the end: a packet of Opus holds 20 ms, and the steps of
+    Python for each cost as much as its sound. ValueError where their form changes."""
+    waiting = av.AudioFifo()
+    first = None
+    for frame in frames:
+        first = frame if first is None else first
+        if frame.layout != first.layout:  # the fifo would read what is not there
+            raise ValueError(f"{first.layout} and then {frame.layout}")
+        frame.pts = None  # sound is told by its order; gaps in time are not filled
+        waiting.write(frame)
+        if waiting.samples >= _LONG:
+            yield waiting.read()
+    if waiting.samples:
+        yield waiting.read()
+    yield None
