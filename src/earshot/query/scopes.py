@@ -45,9 +45,9 @@ def scopes(tree: Node, places: Sequence[Place], rows: Mapping[str, Recording]) -
     tree has filters.
     """
     found: dict[int, Tracks] = {}
-    everywhere = frozenset(
-        at for at, place in enumerate(places) if not narrowed(tree) or place.recording in rows
-    )
+    everywhere = frozenset(range(len(places)))
+    if narrowed(tree):
+        everywhere = frozenset(at for at in everywhere if places[at].recording in rows)
     _narrow(tree, everywhere, places, rows, found)
     return found
 

@@ -21,6 +21,7 @@ from earshot.search.align import STEPS_PER_NAT, Plan
 from earshot.search.confidence import Calibration, Pronunciation
 from earshot.search.ear import Ear
 from earshot.search.likeliest import Asked, Found, Searched, nothing, settled
+from earshot.search.lowest import programs
 from earshot.search.sweep import Laid, Sweep
 from earshot.search.tasks import processors
 from earshot.types import Span
@@ -195,6 +196,7 @@ def search_columns(
     results = [nothing()] * len(queries)
     for batch in _batches(plans, ready.laid.frames):
         flat = [one for index in batch for one in plans[index]]
+        made = list(programs(flat, ear.confusion))
         found, ground = (
             Sweep(
                 searched,
@@ -202,6 +204,7 @@ def search_columns(
                 frame_seconds=frame_seconds,
                 confusion=ear.confusion,
                 threads=library.threads,
+                ready=made,
             )
             for searched in (ready.laid, calibration.ground)
         )

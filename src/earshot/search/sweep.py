@@ -29,7 +29,7 @@ from earshot.search.tasks import in_threads, processors
 NEIGHBOURHOOD_SECONDS = 0.2
 
 # Blocks that one thread runs through at a time: many more than a query's warm-up takes.
-RUN_BLOCKS = 256
+RUN_BLOCKS = 512
 
 # Windows that one thread looks into at a time.
 LOOK = 4 * LANES
@@ -100,7 +100,9 @@ class Sweep:
         frame_seconds: float,
         confusion: Confusion | None = None,
         threads: int | None = None,
+        ready: Sequence[Program] | None = None,
     ) -> None:
+        """`ready`: the programs of the plans, if they have been made already."""
         self._plans = plans
         self._confusion = confusion
         self._radius = max(round(NEIGHBOURHOOD_SECONDS / frame_seconds), 1)
@@ -109,7 +111,7 @@ class Sweep:
         self._pieces, windows = laid.pieces, laid.windows
         self._places: list[tuple[list[Lowest], int]] = [([], 1)] * len(plans)
         self.histograms = [np.zeros(one.limit + 2, np.int64) for one in plans]
-        for program in programs(plans, confusion):
+        for program in programs(plans, confusion) if ready is None else ready:
             found = self._lowest(program)
             for end, index in enumerate(program.plans):
                 self._places[index] = ([one[end] for one in found], program.scale)
