@@ -24,7 +24,6 @@ from earshot.search.align import (
     trace,
     unpack,
 )
-from earshot.search.compiled import compiled
 
 BLANK = 4
 FAR = (10**9, 0)
@@ -231,11 +230,3 @@ def test_the_longest_query_does_not_overflow() -> None:
     costs = readable(np.where(np.arange(1500)[:, None] % 2, costs, 0))
     phones = [index % 3 for index in range(300)]
     assert_as_plain(costs, phones, (0,), Tolerance())
-
-
-def test_code_without_a_place_to_keep_it_is_compiled_all_the_same() -> None:
-    scope: dict[str, object] = {}
-    exec("def double(x):\n    return 2 * x\n", scope)
-    double = scope["double"]
-    assert callable(double)
-    assert compiled(double)(21) == 42

@@ -107,7 +107,7 @@ def half_as_wide() -> tuple[str, int] | None:
 def test_numba_and_native_code_find_the_same(
     shuffle: Callable[[], tuple[str, int] | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from earshot.search import kernels, likeliest, sweep, vectors
+    from earshot.search import likeliest, sweep, vectors
 
     ear = SyntheticEar(4)
     words = [ear.word(4), ear.word(5)]
@@ -130,7 +130,7 @@ def test_numba_and_native_code_find_the_same(
     here = found()
     assert all(here)
     monkeypatch.setattr(vectors, "_SHUFFLE", shuffle())
-    made = {name: kernels.dispatcher(name) for name in ("count8", "places", "distinct")}
+    made = {name: native.through_numba(name) for name in ("count8", "places", "distinct")}
     for module in (likeliest, sweep):
         monkeypatch.setattr(module, "kernel", made.__getitem__)
     assert found() == here

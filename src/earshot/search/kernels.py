@@ -1,12 +1,10 @@
 """What runs as machine code, written for Numba: see `native`, which compiles and calls it.
 
-Nothing here allocates, raises, or calls anything but what stands here and in `vectors`: room is
-handed in. Arguments that several share:
+Nothing here allocates, raises, or calls anything but what stands here, in `paths` and in `vectors`:
+room is handed in. Arguments that several share:
 
-    lanes       (units, steps, 32) bytes, as `earshot.lanes` packs them
-    nodes, ends, sources, tables, head   a program, as `lowest.Program` says
-    units       (4, units) of a plan: column, price of leaving out, charge of the gap behind, and
-                where words start in the first `words` elements; prices: of a plan, `PRICES`
+    packed   lanes (units, steps, 32) of bytes, as `earshot.lanes` packs them, in one row
+    nodes, ends, sources, tables, head    a program, as `lowest.Program` says
 
 Indexes are unsigned where speed matters, because Numba otherwise tests each for being negative.
 This module knows nothing of who calls it.
@@ -15,52 +13,18 @@ This module knows nothing of who calls it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
-from numba import types, uint8, uint64
+from numba import uint8, uint64
 
-from earshot.lanes import BLOCK, LANES, PACKED, costs_of
-from earshot.search import vectors
+from earshot.lanes import BLOCK, LANES, PACKED
+from earshot.search import paths, vectors
+from earshot.search.compiled import compiled
 
-_OPTIONS = {"nogil": True, "error_model": "numpy"}
-_COSTS = costs_of(np.arange(16, dtype=np.uint8))
 _ROW = BLOCK * LANES  # numbers that one row of emissions takes
+_COSTS = paths.COSTS
 _NODE = 3 * LANES  # and the states of one node
-
-FAR = 1 << 56
-AGE_BITS = 24  # of a key of `scan`
-
-_F = TypeVar("_F", bound=Callable[..., object])
-
-
-def _inner(function: _F) -> _F:
-    """Compiled into what calls it."""
-    return cast(_F, numba.njit(**_OPTIONS)(function))
-
-
-def dispatcher(name: str) -> Callable[..., int]:
-    """A kernel to be called through Numba."""
-    return numba.njit(**_OPTIONS)(_FUNCTIONS[name])  # type: ignore[no-any-return]
-
-
-def assembly(name: str, takes: str) -> tuple[str, str]:
-    """The full name of a kernel and LLVM's text of it, with all that it calls.
-
-    takes: the types of its arguments, as `native.KERNELS` has them.
-    """
-    one: Any = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(
-        _FUNCTIONS[name]
-    )
-    kinds = []
-    for part in takes.split():
-        kind, _, dimensions = part.partition(":")
-        scalar = numba.from_dtype(np.dtype(kind))
-        kinds.append(types.Array(scalar, int(dimensions), "C") if dimensions else scalar)
-    one.compile(tuple(kinds))
-    (made,) = one.overloads.values()
-    return made.fndesc.llvm_func_name, one.inspect_llvm(one.signatures[0])
 
 
 # The pass over everything.
@@ -99,7 +63,7 @@ def _run(
     return 0
 
 
-@_inner
+@compiled
 def _advance(states: Any, step: int, nodes: Any, head: Any, emissions: Any) -> None:
     """One frame on; units are advanced last to first, since each reads what was before it."""
     count = uint64(nodes.shape[0])
@@ -111,7 +75,7 @@ def _advance(states: Any, step: int, nodes: Any, head: Any, emissions: Any) -> N
         )  # fmt: skip
 
 
-@_inner
+@compiled
 def _decode(
     packed: Any, steps: int, first: int, count: int, sources: Any, tables: Any, emissions: Any
 ) -> None:
@@ -129,7 +93,7 @@ def _decode(
             to += uint64(LANES)
 
 
-@_inner
+@compiled
 def _hand_on(states: Any, most: int) -> None:
     """Every lane's states to the next lane; nothing comes before the first."""
     for row in range(2 * 3, states.shape[0] // LANES):
@@ -152,34 +116,42 @@ def _count(lowest: Any, limit: int, scale: int, histogram: Any) -> int:
 
 
 def _places(
-    lanes: Any, windows: Any, columns: Any, nodes: Any, ends: Any, sources: Any, tables: Any,
-    head: Any, ceiling: int, radius: int, before: int, packed: Any, states: Any, emissions: Any,
-    keys: Any, rows: Any,
+    packed: Any, steps: int, windows: Any, offsets: Any, nodes: Any, ends: Any, sources: Any,
+    tables: Any, head: Any, bounds: Any, there: Any, states: Any, emissions: Any, keys: Any,
+    rows: Any,
 ) -> int:  # fmt: skip
-    """Where the cost is lowest nearby and not above `ceiling`, in windows; how many, in `rows`.
+    """Where the cost is lowest nearby and not above a ceiling, in windows; how many, in `rows`.
 
-    windows (3, count): the step of the time line where each begins, and where its track does and
-    ends. 64 of them are laid side by side with what is `before` them and `radius` steps behind, and
-    run again, with keys that hold cost and length. rows (found, 4): the window's number, first and
-    last step, cost.
+    packed, steps: lanes, in one row, and how many steps they have; offsets: where in it the columns
+    begin that the sources count. windows (3, count): the step of the time line where each begins,
+    and where its track does and ends. bounds: the ceiling; how many steps are nearby; how many
+    before a window may matter; and what `_lay` is told. 64 windows are laid side by side and run
+    again, with keys that hold cost and length. rows (found, 4): the window's number, first and last
+    step, cost.
     """
+    ceiling, radius, before = bounds[0], bounds[1], bounds[2]
     size = before + BLOCK + radius
     kept = BLOCK + 2 * radius
     found = 0
     for first in range(0, windows.shape[1], LANES):
         batch = min(LANES, windows.shape[1] - first)
-        for at in range(uint64(columns.shape[0] * size * PACKED)):
-            packed[at] = 255
+        for at in range(uint64(there.shape[0])):
+            there[at] = 255
+        earliest = size
         for lane in range(batch):
-            _lay(lanes, columns, windows[0, first + lane] - before, windows[1, first + lane],
-                 windows[2, first + lane], size, lane, packed)  # fmt: skip
+            begins, low, high = (
+                windows[0, first + lane], windows[1, first + lane], windows[2, first + lane]
+            )  # fmt: skip
+            from_here = _lay(packed, steps, offsets, begins, low, high, bounds, lane, there)
+            earliest = min(earliest, from_here)
+        earliest = min(earliest, size - kept)
         for at in range(uint64(states.shape[0])):
             states[at] = head[1]
         for at in range(_NODE + LANES, _NODE + 3 * LANES):
             states[at] = 0
-        for block in range(0, size, BLOCK):
+        for block in range(earliest, size, BLOCK):
             count = min(BLOCK, size - block)
-            _decode(packed, size, block, count, sources, tables, emissions)
+            _decode(there, size, block, count, sources, tables, emissions)
             for step in range(count):
                 _advance(states, step * LANES, nodes, head, emissions)
                 to = block + step - (size - kept)
@@ -201,37 +173,48 @@ def _places(
     return found
 
 
-@_inner
+@compiled
 def _lay(
-    lanes: Any, columns: Any, start: int, low: int, high: int, size: int, to: int, packed: Any
-) -> None:
-    """`size` steps of the line from `start` into lane `to` of `packed` (columns, size, 32).
+    packed: Any, steps: int, offsets: Any, begins: int, low: int, high: int, bounds: Any, to: int,
+    there: Any,
+) -> int:  # fmt: skip
+    """A window that begins at a step of the line, and what matters before and behind it.
 
-    Only those from `low` to `high`, exclusive; the rest are walls already.
+    Goes into lane `to` of `there` (columns, steps, 32), where else are walls. An alignment that
+    reaches back over a frame costs what the cheapest of its units costs there, `bounds[5]` at
+    most, and `bounds[4]` more for all frames but one a unit: once that is more than `bounds[3]`,
+    what lies before does not matter. Returns from which step on anything lies there.
     """
-    steps = lanes.shape[1]
-    begins, ends = max(start, low), min(start + size, high)
-    high_half = to >= PACKED
-    for index in range(columns.shape[0]):
-        place = uint64((index * size + begins - start) * PACKED + to % PACKED)
-        at = begins
-        while at < ends:
-            lane, step = at // steps, at % steps
-            some = min(ends - at, steps - step)
-            shift = uint8(lane // PACKED * 4)
-            byte = uint64(lane % PACKED)
-            column = uint64(columns[index])
-            for more in range(uint64(some)):
-                level = (lanes[column, uint64(step) + more, byte] >> shift) & uint8(15)
-                if high_half:
-                    packed[place] = (packed[place] & uint8(15)) | (level << uint8(4))
-                else:
-                    packed[place] = level | uint8(240)
-                place += uint64(PACKED)
-            at += some
+    radius, before, left = bounds[1], bounds[2], bounds[3]
+    size = before + BLOCK + radius
+    last = min(begins + BLOCK + radius, high) - 1
+    first = max(begins - before, low)
+    lane, step = last // steps, last % steps
+    count, more = uint64(offsets.shape[0]), uint64(size * PACKED)
+    upper = uint8(to // PACKED * 4)
+    others = uint8(240) >> upper
+    for back in range(last - first + 1):
+        index = last - back - begins + before
+        shift = uint8(lane // PACKED * 4)
+        here = uint64(step * PACKED + lane % PACKED)
+        place = uint64(index * PACKED + to % PACKED)
+        cheapest = uint8(255)
+        for column in range(count):
+            level = (packed[uint64(offsets[column]) + here] >> shift) & uint8(15)
+            there[place] = (there[place] & others) | (level << upper)
+            place += more
+            cheapest = min(cheapest, _COSTS[uint64(level)])
+        if index < before - radius:
+            left -= min(np.int64(cheapest), bounds[5]) + bounds[4]
+            if left < 0:
+                return int(index)
+        if step == 0:
+            lane, step = lane - 1, steps
+        step -= 1
+    return int(before - begins + first)
 
 
-@_inner
+@compiled
 def _lowest_nearby(keys: Any, step: int, cost: int, radius: int, lane: int) -> bool:
     """Whether no step within `radius` has a lower cost, nor an earlier one the same."""
     for other in range(2 * radius + 1):
@@ -269,231 +252,15 @@ def _distinct(rows: Any, place: Any, position: Any, longest: int, shared: float,
     return total
 
 
-# What an alignment is made of.
-
-
-def _scan(costs: Any, units: Any, prices: Any, states: Any, keys: Any) -> int:
-    """For every frame, into `keys`, the key of the cheapest alignment that ends there.
-
-    costs (frames, units), states (4, units): room.
-    """
-    clip, gap_clip, stay, blank, limit = prices[0], prices[1], prices[2], prices[3], prices[4]
-    count = units.shape[1]
-    _prepare(units, states)
-    for frame in range(costs.shape[0]):
-        blanked = min(np.int64(costs[frame, blank]), gap_clip)
-        # What was before this frame, one unit back and two: where every alignment starts is the
-        # gap of a unit in front, which costs nothing.
-        unit, gap, unit2, gap2, skip = FAR, 0, FAR, FAR, 0
-        for at in range(count):
-            unit1, gap1 = states[0, at], states[1, at]
-            before = min(gap, unit + states[2, at])
-            earlier = min(gap2, unit2 + states[3, at]) + skip
-            best = min(min(before, earlier), unit1 + (stay << AGE_BITS))
-            emission = min(np.int64(costs[frame, units[0, at]]), clip)
-            charge = (blanked + units[2, at]) << AGE_BITS
-            states[0, at] = min(best + (emission << AGE_BITS) + 1, FAR)
-            states[1, at] = min(min(gap1, unit1) + charge + 1, FAR)
-            unit2, gap2, unit, gap = unit, gap, unit1, gap1
-            skip = units[1, at] << AGE_BITS
-        key = states[0, count - 1]
-        if count > 1:
-            key = min(key, states[0, count - 2] + skip)
-        keys[frame] = key if key >> AGE_BITS <= limit else np.iinfo(np.int64).max
-    return 0
-
-
-# What a unit was reached from. A key `cost << _CAME_BITS | came` chooses the cheapest of these and,
-# among equals, the first.
-_STAYED, _UNIT, _GAP, _UNIT_BUT_ONE, _GAP_BUT_ONE, _START, _START_BUT_ONE = range(7)
-_CAME_BITS = 3
-_WENT_ON = 1 << _CAME_BITS  # beside that: whether the gap behind was reached from itself
-
-
-def _trace(
-    costs: Any, units: Any, prices: Any, start: int, end: int, states: Any, came_from: Any,
-    parts: Any,
-) -> int:  # fmt: skip
-    """Spell out the cheapest alignment from frame `start` to `end`, inclusive, in `parts`.
-
-    parts (4, units): first and last frame of each unit, its cost, and that of the gap behind it.
-    states (4, units), came_from (frames, units): room.
-    """
-    count = units.shape[1]
-    at = _walk(costs, units, prices, start, end, states, came_from)
-    for unit in range(count):
-        parts[0, unit] = parts[1, unit] = -1
-        parts[2, unit] = parts[3, unit] = 0
-    if at < count - 1:
-        parts[2, at + 1] = units[1, count - 1]
-    in_gap = False
-    for back in range(end - start + 1):
-        step = end - start - back
-        frame = start + step
-        came = came_from[step, at]
-        if in_gap:
-            parts[3, at] += min(np.int64(costs[frame, prices[3]]), prices[1]) + units[2, at]
-            in_gap = came & _WENT_ON != 0
-            continue
-        parts[1, at] = max(parts[1, at], frame)
-        parts[0, at] = frame
-        parts[2, at] += min(np.int64(costs[frame, units[0, at]]), prices[0])
-        came &= _WENT_ON - 1
-        if came == _STAYED:
-            parts[2, at] += prices[2]
-        elif came in (_UNIT, _GAP):
-            at -= 1
-        elif came in (_UNIT_BUT_ONE, _GAP_BUT_ONE, _START_BUT_ONE):
-            parts[2, at - 1] = units[1, at - 1]
-            at -= 2
-        in_gap = came in (_GAP, _GAP_BUT_ONE)
-    return 0
-
-
-@_inner
-def _walk(
-    costs: Any, units: Any, prices: Any, start: int, end: int, states: Any, came_from: Any
-) -> int:
-    """The recurrence from one start, keeping in `came_from` where each state came from.
-
-    Returns the index of the last unit that is not left out.
-    """
-    clip, gap_clip, stay, blank = prices[0], prices[1], prices[2], prices[3]
-    count = uint64(units.shape[1])
-    _prepare(units, states)
-    begin = 0
-    for frame in range(uint64(start), uint64(end + 1)):
-        blanked = min(np.int64(costs[frame, blank]), gap_clip)
-        unit1 = gap1 = unit2 = gap2 = FAR
-        skip = 0
-        for at in range(count):
-            unit, gap = states[0, at], states[1, at]
-            key = (unit + stay) << _CAME_BITS | _STAYED
-            key = min(key, (unit1 + states[2, at]) << _CAME_BITS | _UNIT)
-            key = min(key, gap1 << _CAME_BITS | _GAP)
-            key = min(key, (unit2 + states[3, at] + skip) << _CAME_BITS | _UNIT_BUT_ONE)
-            key = min(key, (gap2 + skip) << _CAME_BITS | _GAP_BUT_ONE)
-            if at == 0:
-                key = min(key, begin << _CAME_BITS | _START)
-            elif at == 1:
-                key = min(key, (begin + skip) << _CAME_BITS | _START_BUT_ONE)
-            went_on = _WENT_ON if gap < unit else 0
-            came_from[frame - uint64(start), at] = (key & (_WENT_ON - 1)) | went_on
-            emission = min(np.int64(costs[frame, units[0, at]]), clip)
-            states[0, at] = min((key >> _CAME_BITS) + emission, FAR)
-            states[1, at] = min(min(gap, unit) + blanked + units[2, at], FAR)
-            unit2, gap2, unit1, gap1 = unit1, gap1, unit, gap
-            skip = units[1, at]
-        begin = FAR
-    last = units.shape[1] - 1
-    if last > 0 and states[0, last - 1] + units[1, last] < states[0, last]:
-        last -= 1
-    return int(last)
-
-
-@_inner
-def _prepare(units: Any, states: Any) -> None:
-    """Nothing has been reached; and, by unit, what it costs more to come without a gap from the
-    one before, and from that before it: equal units need one between."""
-    for at in range(units.shape[1]):
-        states[0, at] = states[1, at] = FAR
-        states[2, at] = FAR if at > 0 and units[0, at] == units[0, at - 1] else 0
-        states[3, at] = FAR if at > 1 and units[0, at] == units[0, at - 2] else 0
-
-
-def _measure(
-    lanes: Any, spans: Any, units: Any, prices: Any, words: Any, columns: Any, softened: Any,
-    likely: Any, hard: Any, soft: Any, states: Any, parts: Any, came_from: Any, found: Any,
-) -> int:  # fmt: skip
-    """What alignments show, one a row of `found` (alignments, 8).
-
-    spans (alignments, 2): the step of the time line where each begins, and its length. Columns of
-    `units`, `prices` and `softened` count in `columns`. likely (16,): by level, how likely a unit
-    is against the best one. Costs are in steps, times in frames: cost of the units; of the worst;
-    units that were heard cleanly; that were left out; cost of the gaps; longest pause between
-    words; speech; product, over the units heard, of how many units were equally likely. `hard`,
-    `soft` (frames, columns), `states`, `parts` and `came_from` are room.
-    """
-    clean_cost = prices[5]
-    for row in range(spans.shape[0]):
-        line, size = spans[row, 0], spans[row, 1]
-        for index in range(columns.shape[0]):
-            _column(lanes, columns[index], line, size, index, hard, soft)
-        for pair in range(softened.shape[0]):
-            column, other, price = softened[pair, 0], softened[pair, 1], softened[pair, 2]
-            for frame in range(size):
-                dearer = min(np.int64(hard[frame, other]) + price, 255)
-                if dearer < soft[frame, column]:
-                    soft[frame, column] = dearer
-        _trace_inner(soft, units, prices, 0, size - 1, states, came_from, parts)
-        cost = worst = clean = deleted = gaps = pause = pauses = word = 0
-        doubt = 1.0
-        spoken_until, spoken_from = -1, size
-        for unit in range(units.shape[1]):
-            cost += parts[2, unit]
-            worst = max(worst, parts[2, unit])
-            clean += parts[2, unit] < clean_cost
-            gaps += parts[3, unit]
-            if parts[0, unit] < 0:
-                deleted += 1
-                continue
-            begins = False
-            while word < words.shape[0] and words[word] <= unit:
-                begins = True
-                word += 1
-            if begins and spoken_until >= 0:
-                silent = parts[0, unit] - spoken_until - 1
-                pause = max(pause, silent)
-                pauses += silent
-            spoken_from = min(spoken_from, parts[0, unit])
-            spoken_until = parts[1, unit]
-            doubt *= _equally_likely(lanes, line + parts[0, unit], likely)
-        found[row, 0], found[row, 1], found[row, 2], found[row, 3] = cost, worst, clean, deleted
-        found[row, 4], found[row, 5] = gaps, pause
-        found[row, 6] = spoken_until - spoken_from + 1 - pauses
-        found[row, 7] = doubt
-    return 0
-
-
-_trace_inner = _inner(_trace)
-
-
-@_inner
-def _column(lanes: Any, column: int, line: int, size: int, to: int, hard: Any, soft: Any) -> None:
-    """The costs of a column of the lanes, `size` steps from `line`, into column `to` of both."""
-    steps = lanes.shape[1]
-    lane, step = line // steps, line % steps
-    for frame in range(size):
-        packed = lanes[uint64(column), uint64(step), uint64(lane % PACKED)]
-        cost = _COSTS[uint64((packed >> uint8(lane // PACKED * 4)) & uint8(15))]
-        hard[frame, to] = cost
-        soft[frame, to] = cost
-        step += 1
-        if step == steps:
-            lane, step = lane + 1, 0
-
-
-@_inner
-def _equally_likely(lanes: Any, line: int, likely: Any) -> float:
-    """How many units were as likely as the best one in a step of the time line."""
-    steps = uint64(lanes.shape[1])
-    lane, step = uint64(line) // steps, uint64(line) % steps
-    shift = uint8(lane // uint64(PACKED) * uint64(4))
-    total = 0.0
-    for column in range(uint64(lanes.shape[0])):
-        packed = lanes[column, step, lane % uint64(PACKED)]
-        total += likely[uint64((packed >> shift) & uint8(15))]
-    return total
-
-
-_FUNCTIONS = {
+FUNCTIONS: dict[str, Callable[..., int]] = {
     "run8": _run,
     "run16": _run,
     "count8": _count,
     "count16": _count,
     "places": _places,
-    "measure": _measure,
+    "measure": paths.measure,
     "distinct": _distinct,
-    "scan": _scan,
-    "trace": _trace,
+    "scan": paths.scan,
+    "trace": paths.trace,
 }
+"""Every kernel by its name in `native.KERNELS`."""

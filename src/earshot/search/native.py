@@ -33,7 +33,7 @@ KERNELS = {
     "run16": "u1:1 i8 i8:2 i8:2 i8:2 u1:1 i8:1 i8 i8 i8 u2:1 u2:1 u2:1",
     "count8": "u1:1 i8 i8 i8:1",
     "count16": "u2:1 i8 i8 i8:1",
-    "places": "u1:3 i8:2 i8:1 i8:2 i8:2 i8:2 u1:1 i8:1 i8 i8 i8 u1:1 u4:1 u4:1 u4:1 i8:2",
+    "places": "u1:1 i8 i8:2 i8:1 i8:2 i8:2 i8:2 u1:1 i8:1 i8:1 u1:1 u4:1 u4:1 u4:1 i8:2",
     "measure": "u1:3 i8:2 i8:2 i8:1 i8:1 i8:1 i8:2 f8:1 u1:2 u1:2 i8:2 i8:2 u1:2 f8:2",
     "distinct": "i8:2 i8:1 i8:1 i8 f8 u1:1",
     "scan": "u1:2 i8:2 i8:1 i8:2 i8:1",
@@ -42,7 +42,9 @@ KERNELS = {
 """By name what a kernel takes, each a NumPy type, and behind a colon the dimensions of an array
 (C-contiguous). All return a whole number."""
 
-_SOURCES = ("kernels.py", "vectors.py", "../lanes.py", "native.py")
+_SOURCES = (
+    "kernels.py", "paths.py", "vectors.py", "compiled.py", "native.py", "../lanes.py",
+)  # fmt: skip
 _SUFFIX = ".kernel"
 _DIGEST = 32
 
@@ -63,10 +65,16 @@ def kernel(name: str) -> Callable[..., int]:
             code = _kept(path) or _compiled(name, path)
             return _Native(name, code)
         except _Unlike as reason:
-            from earshot.search import kernels  # numba: only to compile
-
             _log.debug("%s is called through Numba: %s", name, reason)
-            return kernels.dispatcher(name)
+            return through_numba(name)
+
+
+def through_numba(name: str) -> Callable[..., int]:
+    """The same as Numba would call it: slower to load, but certain."""
+    # Half a second to load, and needed only to compile.
+    from earshot.search import compiled, kernels
+
+    return compiled.compiled(kernels.FUNCTIONS[name])
 
 
 def cache_folder() -> Path:
@@ -175,10 +183,10 @@ def _compiled(name: str, path: Path) -> bytes:
     """Compile a kernel to object code, and keep it."""
     import llvmlite.binding as llvm  # see `_version`
 
-    from earshot.search import kernels  # numba: only to compile
+    from earshot.search import compiled, kernels  # see `through_numba`
 
     _say_once()
-    full, text = kernels.assembly(name, KERNELS[name])
+    full, text = compiled.assembly(kernels.FUNCTIONS[name], KERNELS[name])
     module = llvm.parse_assembly(text)
     wanted = ["ptr", "ptr"]
     for kind, dimensions in _kinds(name):

@@ -172,7 +172,10 @@ class Sweep:
         found, scale = self._places[index]
         plan = self._plans[index]
         program, columns = precise(plan, self._confusion)
-        before = self._radius + len(plan.phones) + ceiling // plan.cheapest
+        count, cheapest = len(plan.phones), plan.cheapest
+        before = self._radius + count + ceiling // cheapest
+        reach, most = ceiling + count * cheapest, min(plan.clip, plan.gap_clip)
+        bounds = np.array((ceiling, self._radius, before, reach, cheapest, most), np.int64)
         tasks = []
         for piece, lowest in zip(self._pieces, found, strict=True):
             places = np.flatnonzero(lowest.reshape(-1) <= ceiling // scale)
@@ -181,7 +184,7 @@ class Sweep:
             line = lane * piece.blocks + block
             for start in range(0, len(line), LOOK):
                 some = line[start : start + LOOK]
-                tasks.append(_looking(piece, some, program, columns, ceiling, self._radius, before))
+                tasks.append(_looking(piece, some, program, columns, bounds))
         return tasks
 
     def _work(self, tasks: Sequence[Callable[[], _T]], worth: bool) -> list[_T]:
@@ -210,23 +213,27 @@ def _running(
 
 
 def _looking(
-    piece: _Piece, line: Columns, program: Program, columns: Columns, ceiling: int, radius: int,
-    before: int,
-) -> Callable[[], Rows]:  # fmt: skip
-    """Look into blocks of the time line; `columns` are those that the program's sources count."""
+    piece: _Piece, line: Columns, program: Program, columns: Columns, bounds: Columns
+) -> Callable[[], Rows]:
+    """Look into blocks of the time line.
+
+    columns: those that the program's sources count; bounds: as the kernel takes them.
+    """
+    radius, before = bounds[1:3].tolist()
+    steps = piece.lanes.shape[1]
 
     def look() -> Rows:
         track = np.searchsorted(piece.first, line, side="right") - 1
         begins = piece.first[track] * BLOCK
         windows = np.array((line * BLOCK, begins, begins + piece.frames[track]))
         size = before + BLOCK + radius
-        packed = room(len(columns) * size * PACKED, np.dtype(np.uint8))
+        there = room(len(columns) * size * PACKED, np.dtype(np.uint8))
         keys = room((BLOCK + 2 * radius) * LANES, program.dtype)
         rows = np.empty((len(line) * (BLOCK // (radius + 1) + 1), 4), np.int64)
         count = kernel("places")(
-            piece.lanes, windows, columns, program.nodes, program.ends, program.sources,
-            program.tables, program.head, ceiling, radius, before, packed, program.states(),
-            program.emissions(), keys, rows,
+            piece.lanes.reshape(-1), steps, windows, columns * (steps * PACKED), program.nodes,
+            program.ends, program.sources, program.tables, program.head, bounds, there,
+            program.states(), program.emissions(), keys, rows,
         )  # fmt: skip
         found = rows[:count]
         window = found[:, 0].copy()
