@@ -127,7 +127,7 @@ CODECS = {
 
 
 def write_audio(path: Path, pcm: Floats, rate: int = RATE, layout: str = "mono") -> None:
-    """Write PCM (samples,) or (channels, samples) as WAV, FLAC, Opus or (mono) MP3, by its ending."""
+    """Write PCM (samples,) or (channels, samples) as WAV, FLAC, Opus, (mono) MP3, by its ending."""
     codec, form = CODECS[path.suffix[1:]]
     channels = np.atleast_2d(pcm)
     values: npt.NDArray[Any] = np.clip(channels, -1, 1)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from kur.arguments import ArgumentError
 from kur.data.stacked import Stacked, gathered
-from kur.data.supplier import Draw, SortableSupplier, Source, Supplier
+from kur.data.supplier import Draw, SortableSupplier, Source, Supplier, rest
 from kur.errors import KurError, nearest
 
 Batch = dict[str, Any]
@@ -40,7 +40,8 @@ class ProviderOptions:
     in the first `shuffle_after` ones; `sortagrad` (a source, or yes for the length) is `sort_by`
     with `shuffle_after: 1` (Amodei et al., 2016). `bucket` puts samples of like length together, in
     random order. `multiple` rounds the number of padded time steps up; `workers` threads read
-    ahead.
+    ahead (2, or what the supplier asks for); each has clips of speech decoded by a process of its
+    own, where there are several cores. What a batch holds does not depend on them.
     """
 
     name: Literal["batch_provider"] = "batch_provider"
@@ -169,17 +170,21 @@ class Provider:
         plan = self.plan(epoch, training=training)[skip:]
         draw = Draw(self._seed, epoch, training)
         waiting: deque[Future[Batch]] = deque()
-        with ThreadPoolExecutor(max_workers=self._workers) as pool:
-            try:
-                for indices in plan:
-                    waiting.append(pool.submit(self._batch, indices, draw))
-                    if len(waiting) > 2 * self._workers:
+        try:
+            with ThreadPoolExecutor(max_workers=self._workers) as pool:
+                try:
+                    for indices in plan:
+                        waiting.append(pool.submit(self._batch, indices, draw))
+                        if len(waiting) > 2 * self._workers:
+                            yield waiting.popleft().result()
+                    while waiting:
                         yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+                finally:
+                    for future in waiting:
+                        future.cancel()
+        finally:
+            for one in self._suppliers:
+                rest(one)
 
     def _sorting(self) -> NDArray[np.float64] | None:
         """What samples are sorted by; None if they are not."""

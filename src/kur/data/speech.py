@@ -25,7 +25,9 @@ from kur.data import augment as effects
 from kur.data.archive import is_archive
 from kur.data.cache import FrameCache
 from kur.data.choice import chosen
-from kur.data.clips import SAMPLE_RATE, Clip, Pcm, audio_of, clip_of, read_pcm
+from kur.data.clips import SAMPLE_RATE, Clip, audio_of, clip_of, read_pcm
+from kur.data.ears import Ears, cores
+from kur.data.hearing import Hearing
 from kur.data.manifest import read_manifest
 from kur.data.normalization import Normalization, NormalizationOptions, Statistics
 from kur.data.package import Package, installed, unpacked
@@ -40,7 +42,8 @@ Options = TypeVar("Options")
 Range = tuple[float, float]
 
 _log = logging.getLogger(__name__)
-_THREADS = 2
+# Clips heard at once, if nothing is said: as many as there are cores, within these.
+_WORKERS, _MOST_WORKERS = 2, 4
 _TELEPHONE_TOP_HZ = 3800.0
 # Babble is this many other talkers.
 _TALKERS = 3
@@ -84,8 +87,8 @@ class SpeechRecognition:
     KEY_transcript. `type` is spec (default), mfcc, raw, or fbank, which `features` and `augment`
     are for. `normalization` is the path of its file, or {path, center, scale, rotate, depth}.
     `samples` takes some ("10%", "10-20%", "100-", 100), `fill` is how short ones are padded,
-    `bucket` rounds their padded length to so many seconds, `data_cpus` is how many threads listen.
-    `prefix` is put before the names of all sources.
+    `bucket` rounds their padded length to so many seconds, `data_cpus` is how many clips are heard
+    at once (on several cores by processes). `prefix` is put before the names of all sources.
     """
 
     def __init__(
@@ -121,7 +124,7 @@ class SpeechRecognition:
             if value is not None and not value > 0:
                 raise ArgumentError(f"{name!r} must be above 0, found {value}", name)
         self._base, self._seed, self._trained = base, settings_seed, trained or (lambda: {})
-        self.workers = data_cpus
+        self.workers = data_cpus or max(_WORKERS, min(_MOST_WORKERS, cores()))
         self._prefix = f"{prefix}_" if prefix else ""
         self._analysis = _analysis(type, features, augment, max_frequency)
         self._options = self._analysis.fbank
@@ -146,7 +149,8 @@ class SpeechRecognition:
         self._normalization = self._read_normalization()
         # Read at once, so that a wrong path is known before a training begins.
         self._noise_rows = self._rows(self._augmentation.noise)
-        self._room_rows = self._rows(self._augmentation.rooms)
+        rooms = tuple(self._rows(self._augmentation.rooms))
+        self._ears = Ears(Hearing(self._analysis, rooms))
 
     def __len__(self) -> int:
         return len(self._clips)
@@ -224,6 +228,10 @@ class SpeechRecognition:
             found |= one.sample(index)
         return found
 
+    def rest(self) -> None:
+        """End the processes that listened."""
+        self._ears.rest()
+
     def _read_normalization(self) -> Normalization | None:
         """The normalization of a file that is there; read at once, for its errors."""
         options = self._normalizing
@@ -257,10 +265,13 @@ class SpeechRecognition:
         _log.info("listening to %d clips, to normalize", len(clips))
 
         def plain(clip: Clip) -> Frames:
-            return self._analysis.levelled(self._heard(clip, effects.View()))
+            return self._analysis.levelled(self._ears.frames(clip, effects.View()))
 
-        with ThreadPoolExecutor(self.workers or _THREADS) as pool:
-            found = Statistics.of(list(pool.map(plain, clips)))
+        try:
+            with ThreadPoolExecutor(self.workers) as pool:
+                found = Statistics.of(list(pool.map(plain, clips)))
+        finally:
+            self.rest()
         if options.path:
             path = resolve(self._base, options.path)
             found.write(path)
@@ -272,22 +283,10 @@ class SpeechRecognition:
         cache = self._cache("clips", view)
         frames = cache.get(clip.key) if cache else None
         if frames is None:
-            frames = self._heard(clip, view)
+            frames = self._ears.frames(clip, view)
             if cache:
                 frames = cache.put(clip.key, frames)
         return frames
-
-    def _heard(self, clip: Clip, view: effects.View) -> Frames:
-        # A view is heard once, so its random choices hang on the clip alone: on its name in the
-        # manifest, which is the same wherever the data lies.
-        seed = int.from_bytes(hashlib.sha256(clip.named.encode()).digest()[:8], "big")
-        rooms = self._rooms if view.room else []
-        pcm = read_pcm(clip.audio, clip.row)
-        pcm = view.hear(pcm, SAMPLE_RATE, rooms, np.random.default_rng(seed))
-        if len(pcm) < self._analysis.shortest:
-            message = f"{clip.audio} has {len(pcm)} samples, too few for one frame"
-            raise clip.row.error(f"{message} ({self._analysis.shortest})")
-        return self._analysis.frames(pcm)
 
     def _cache(self, what: str, view: effects.View) -> FrameCache | None:
         if self._folder is None:
@@ -354,12 +353,6 @@ class SpeechRecognition:
                     frames = cache.put(name, frames) if cache else frames
                 noises.append(frames)
             return noises
-
-    @cached_property
-    def _rooms(self) -> list[Pcm]:
-        """Impulse response of every room, read when the first one is wanted."""
-        with self._lock:
-            return [read_pcm(audio_of(row)[0], row) for row in self._room_rows]
 
 
 def _stretch(frames: Frames, count: int, rng: np.random.Generator) -> Frames:

@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kur.data.supplier import BatchSupplier, Draw, Sample, SortableSupplier, Source, Supplier
+from kur.data.supplier import (
+    BatchSupplier,
+    Draw,
+    Sample,
+    SortableSupplier,
+    Source,
+    Supplier,
+    rest,
+)
 from kur.errors import KurError
 
 
@@ -88,6 +96,11 @@ class Stacked:
                 rows = [row for one in values for row in one]
                 merged[name] = [rows[i] for i in order]
         return merged
+
+    def rest(self) -> None:
+        """Each of them may rest."""
+        for one in self._suppliers:
+            rest(one)
 
     def _find(self, index: int) -> tuple[int, int]:
         which = bisect.bisect_right(self._starts, index) - 1

@@ -51,7 +51,7 @@ class Draw:
 
 class Supplier(Protocol):
     """A numbered collection of samples. One that is slow may have an attribute `workers`: in how
-    many threads its samples are best made."""
+    many threads its samples are best made; and a method `rest`, see the function."""
 
     def __len__(self) -> int:
         """How many samples there are."""
@@ -88,6 +88,14 @@ class SortableSupplier(Supplier, Protocol):
 
     def values(self, source: str) -> NDArray[np.float64] | None:
         """A number for each sample by which `source` can be sorted; None if there is none."""
+
+
+def rest(supplier: Supplier) -> None:
+    """Tell a supplier that wants to know it that a pass over its samples has ended, for good or
+    for now: it may let go of what it can start again."""
+    told = getattr(supplier, "rest", None)
+    if told is not None:
+        told()
 
 
 SUPPLIERS: dict[str, Callable[..., Supplier]] = {}
