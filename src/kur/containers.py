@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from kur.activations import ACTIVATIONS
 from kur.errors import nearest
 from kur.layers import LAYERS
 from kur.marks import Mark, MarkedDict
@@ -107,7 +108,9 @@ def parse(kurfile: Kurfile, item: Any, scope: Scope, path: Path) -> Container:
         raise mark.error(f"one layer type expected, found {found}{hint}", path)
     kind = str(kinds[0])
     if kind not in known:
-        message = f"unknown layer {kind!r}{nearest(kind, known)}; known: {', '.join(known)}"
+        meant = f" (did you mean 'activation: {kind}'?)" if kind in ACTIVATIONS else ""
+        hint = meant or nearest(kind, known)
+        message = f"unknown layer {kind!r}{hint}; known: {', '.join(known)}"
         raise mark.error(message, (*path, kind))
     common = {
         key: kurfile.evaluate(item[key], scope, (*path, key))

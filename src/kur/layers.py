@@ -261,6 +261,8 @@ def recurrent(
     `reset_after: no` is the GRU of 2014, which resets the state before it is multiplied.
     """
     _positive(size, "size")
+    if len(x.shape) != 3:
+        raise ValueError("a recurrent layer needs (time, channels)")
     if merge is not None and not bidirectional:
         raise ArgumentError("'merge' joins two ways and needs 'bidirectional: yes'", "merge")
     inside = outer_activation or "tanh"
