@@ -5,9 +5,11 @@
 Libraries of so many hours are made of real activations: of those of speech that come with the
 network, in pieces of four seconds in an order drawn by lot, which keeps all statistics but those
 of sentences. They are searched as a user would, `Library.search`, for words and phrases of ten
-units, one after the other: a warm library, whole answers, ranking included. PocketSphinx listens
-to a recording of `examples/` for the same phrases, in the same run. Seconds are those of the clock,
-and beside them those of the processors, which other work on the machine changes less.
+units, one after the other: a warm library, whole answers, ranking included; and beside that the
+pass over everything alone. `cold` is `earshot search` in a process of its own, imports included;
+`first` is the first one that a machine does, which compiles. PocketSphinx listens to a recording of
+`examples/` for the same phrases, in the same run. Seconds are those of the clock, and beside them
+those of the processors, which other work on the machine changes less.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ import datetime
 import hashlib
 import json
 import os
+import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -34,13 +38,16 @@ from earshot.catalog import Catalog
 from earshot.index import NetworkEntry, index_writer
 from earshot.library import Library
 from earshot.network import SHIPPED, Network
-from earshot.search import Calibration
+from earshot.search import Calibration, Ear
+from earshot.search.native import CACHE_VARIABLE
+from earshot.search.sweep import Laid, Sweep
 from earshot.types import Recording
 from earshot.units import Speller
 
 HOURS = (10, 30, 100, 300)
 QUICK_HOURS = (1, 10)
 QUERIES, QUICK_QUERIES = 100, 12
+COLD, QUICK_COLD = 15, 3
 MANY, QUICK_MANY = 1000, 40
 UNITS = 10
 PIECE = 100  # frames
@@ -84,6 +91,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             rows.append(search_all(folder, hours, queries))
             print(f"{hours:g} hours: {rows[-1]['median_ms']:.1f} ms a query", file=sys.stderr)
         many = search_together(Path(name) / f"{options.hours[0]:g}", options.many)
+        usual = max((one for one in options.hours if one <= 100), default=options.hours[0])
+        cold = search_cold(Path(name) / f"{usual:g}", usual, queries[0], options.cold)
     largest = rows[-1]
     return {
         "benchmark": "search_speed",
@@ -98,6 +107,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "megabytes_per_hour": largest["megabytes_per_hour"],
         "bytes_per_hour": round(largest["megabytes_per_hour"] * 1e6),
         "latency_ms": {key: largest[key] for key in ("median_ms", "p95_ms", "p99_ms")},
+        "pass_hours_per_processor_second": largest["pass_hours_per_processor_second"],
+        "cold": cold,
         "growth": rows,
         "many_at_once": many,
         "pocketsphinx": None if options.no_peers else peer(queries, options.jobs),
@@ -157,8 +168,10 @@ def search_all(folder: Path, hours: float, queries: Sequence[str]) -> dict[str, 
             walls.append(wall)
             processors.append(spent)
         searched = library.search(queries[0]).searched_hours
+        passes = [pass_alone(library, query) for query in queries]
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     wall, spent = float(np.median(walls)), float(np.median(processors))
+    pass_wall, pass_spent = np.median(passes, axis=0).tolist()
     return {
         "hours": round(searched, 2),
         "queries": len(queries),
@@ -168,8 +181,52 @@ def search_all(folder: Path, hours: float, queries: Sequence[str]) -> dict[str, 
         "processor_ms": round(1000 * spent, 2),
         "hours_per_second": round(searched / wall),
         "hours_per_processor_second": round(searched / spent),
+        "pass_ms": round(1000 * pass_wall, 2),
+        "pass_processor_ms": round(1000 * pass_spent, 2),
+        "pass_hours_per_second": round(searched / pass_wall),
+        "pass_hours_per_processor_second": round(searched / pass_spent),
         "megabytes_per_hour": round(size / 1e6 / searched, 4),
     }
+
+
+def pass_alone(library: Library, query: str) -> tuple[float, float]:
+    """What the pass over everything takes, for one pronunciation of the query."""
+    snapshot = library._present()
+    network, calibration = snapshot.manifest.network, library._calibrated()
+    ear = Ear.of(network.units, network.blank, network.frame_seconds, calibration)
+    plan = ear.plan(library.pronunciations(query)[0])
+    laid = Laid(snapshot.heard)
+    seconds = network.frame_seconds
+    return timed(lambda: Sweep(laid, [plan], frame_seconds=seconds, confusion=ear.confusion))
+
+
+def search_cold(folder: Path, hours: float, query: str, times: int) -> dict[str, Any]:
+    """`earshot search` from the shell: median and least, and the first one of a machine."""
+    with tempfile.TemporaryDirectory() as empty:
+        first = cold(folder, query, os.environ | {CACHE_VARIABLE: empty})
+        again = [cold(folder, query, os.environ | {CACHE_VARIABLE: empty}) for _ in range(times)]
+    walls, processors = np.array(again).T
+    return {
+        "hours": hours,
+        "searches": times,
+        "median_seconds": round(float(np.median(walls)), 3),
+        "least_seconds": round(float(walls.min()), 3),
+        "processor_seconds": round(float(np.median(processors)), 3),
+        "least_processor_seconds": round(float(processors.min()), 3),
+        "first_seconds": round(first[0], 2),
+        "first_processor_seconds": round(first[1], 2),
+    }
+
+
+def cold(folder: Path, query: str, environment: dict[str, str]) -> tuple[float, float]:
+    """Seconds by the clock and of the processors that one `earshot search` takes."""
+    code = "from earshot.cli import main; main()"
+    command = [sys.executable, "-c", code, "search", query, "--library", str(folder)]
+    wall, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - wall, spent
 
 
 def search_together(folder: Path, count: int) -> dict[str, Any]:
@@ -219,15 +276,21 @@ def as_text(report: dict[str, Any]) -> str:
     lines = [
         f"queries of {report['units_of_queries']} units, whole answers, one after the other",
         f"{'hours':>8} {'median ms':>10} {'p95 ms':>8} {'p99 ms':>8} {'cpu ms':>8} "
-        f"{'hours/s':>9} {'hours/cpu s':>12} {'MB/hour':>8}",
+        f"{'hours/s':>9} {'hours/cpu s':>12} {'pass only':>12} {'MB/hour':>8}",
     ]
     for row in report["growth"]:
         lines.append(
             f"{row['hours']:>8.1f} {row['median_ms']:>10.1f} {row['p95_ms']:>8.1f} "
             f"{row['p99_ms']:>8.1f} {row['processor_ms']:>8.1f} {row['hours_per_second']:>9} "
-            f"{row['hours_per_processor_second']:>12} {row['megabytes_per_hour']:>8.3f}"
+            f"{row['hours_per_processor_second']:>12} "
+            f"{row['pass_hours_per_processor_second']:>12} {row['megabytes_per_hour']:>8.3f}"
         )
-    many, sphinx = report["many_at_once"], report["pocketsphinx"]
+    many, sphinx, start = report["many_at_once"], report["pocketsphinx"], report["cold"]
+    lines.append(
+        f"earshot search, {start['hours']:g} hours, a new process: {start['median_seconds']} s "
+        f"({start['processor_seconds']} s of processor), at least {start['least_seconds']} s; the "
+        f"first one on a machine {start['first_seconds']} s ({start['first_processor_seconds']})"
+    )
     lines.append(
         f"{many['phrases']} phrases at once: {many['processor_ms_each_together']} ms of processor "
         f"each, alone {many['processor_ms_each_alone']}; same answers: {many['same_answers']}"
@@ -265,6 +328,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--save", action="store_true", help="keep the report in results/")
     parser.add_argument("--hours", nargs="+", type=float, help="sizes of libraries, rising")
     parser.add_argument("--queries", type=int, help="queries for each")
+    parser.add_argument("--cold", type=int, help="searches in a process of their own")
     parser.add_argument("--many", type=int, help="phrases to search for at once")
     parser.add_argument("--no-peers", action="store_true", help="measure Earshot alone")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes of the peer")
@@ -272,6 +336,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     quick = options.quick
     options.hours = options.hours or list(QUICK_HOURS if quick else HOURS)
     options.queries = options.queries or (QUICK_QUERIES if quick else QUERIES)
+    options.cold = options.cold or (QUICK_COLD if quick else COLD)
     options.many = options.many or (QUICK_MANY if quick else MANY)
     return options
 

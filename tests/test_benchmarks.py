@@ -305,13 +305,16 @@ def test_without_speech_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_the_speed_of_searches_is_told_for_each_size(capsys: pytest.CaptureFixture[str]) -> None:
-    sizes = ["--hours", "0.1", "0.3", "--queries", "3", "--many", "20"]
+    sizes = ["--hours", "0.1", "0.3", "--queries", "3", "--many", "20", "--cold", "1"]
     assert search_speed.main([*sizes, "--no-peers", "--json"]) == 0
     report = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [row["hours"] for row in report["growth"]] == pytest.approx([0.1, 0.3], abs=0.02)
     assert report["hours_per_second"] == report["growth"][-1]["hours_per_second"] > 0
     assert 1.8 <= report["megabytes_per_hour"] < 3.0
     assert report["many_at_once"]["same_answers"]
+    assert report["pass_hours_per_processor_second"] > report["hours_per_processor_second"]
+    assert report["cold"]["hours"] == 0.3
+    assert 0 < report["cold"]["least_seconds"] < report["cold"]["first_seconds"]
     assert report["pocketsphinx"] is None
 
 
