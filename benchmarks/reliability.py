@@ -166,9 +166,9 @@ def summary(shown: Sequence[Shown]) -> dict[str, Any]:
         for condition in (*CONDITIONS, ALL)
     }
     errors = []
-    for least, most in zip((1, *(end + 1 for end in LENGTHS)), (*LENGTHS, None), strict=False):
+    for least, most in zip((1, *(end + 1 for end in LENGTHS[:-1])), LENGTHS, strict=True):
         for condition in (*CONDITIONS, ALL):
-            of = [one for one in _of(shown, condition) if least <= one.units <= (most or 0)]
+            of = [one for one in _of(shown, condition) if least <= one.units <= most]
             errors.append(_row(condition, _length(least, most), of))
     errors += [_row(condition, ALL, _of(shown, condition)) for condition in (*CONDITIONS, ALL)]
     return {"bins": bins, "errors": errors}
@@ -292,7 +292,7 @@ def _row(condition: str, units: str, shown: Sequence[Shown]) -> dict[str, Any]:
     }
 
 
-def _length(least: int, most: int | None) -> str:
+def _length(least: int, most: int) -> str:
     return f"{least} and more" if most == LENGTHS[-1] else f"{least} to {most}"
 
 

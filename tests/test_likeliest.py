@@ -52,7 +52,8 @@ def plainly(
             costs = readable((track.heard if isinstance(track, Track) else track).costs())
             prices, ages = (part.tolist() for part in unpack(scan(costs, ready)))
             for at in range(0, len(prices), BLOCK):
-                histogram[min(*prices[at : at + BLOCK], ready.limit + 1)] += 1
+                counts = module.OWN if number < len(tracks) else 1
+                histogram[min(*prices[at : at + BLOCK], ready.limit + 1)] += counts
                 if number < len(tracks):
                     lowest.append(min(prices[at : at + BLOCK]))
             for end, price in enumerate(prices):

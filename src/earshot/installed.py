@@ -129,12 +129,18 @@ def add(source: str, how: Adding) -> Installed:
     of letters; `background` are recordings that queries are measured against. Raises UsageError,
     NetworkError or MissingExtra, and leaves nothing behind then.
     """
-    name = how.name or re.sub(r"[^A-Za-z0-9._-]", "-", Path(source).name or source).lstrip(".-_")
+    given = Path(source)
+    called = given.resolve().name if source and given.exists() else given.name or source
+    name = how.name or re.sub(r"[^A-Za-z0-9._-]", "-", called).lstrip(".-_")
     target = networks_folder() / name
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no name for a network: use letters, digits, '.', '_', '-'")
     if target.exists() or name == SHIPPED_NAME:
         raise UsageError(f"there is a network {name!r} already: give this one another --name")
+    if given.is_file():
+        raise UsageError(f"{source} is a file: give the folder of a network, or a model's name")
+    if how.lexicon is not None and not how.lexicon.is_file():
+        raise UsageError(f"{how.lexicon}: no such file, expected a lexicon")
     try:
         networks_folder().mkdir(parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(prefix=".adding-", dir=networks_folder()))

@@ -60,6 +60,7 @@ _CURRENCIES = {
     "£": ("pound", "pounds", "penny", "pence"),
     "€": ("euro", "euros", "cent", "cents"),
     "¥": ("yen", "yen", "sen", "sen"),
+    "₹": ("rupee", "rupees", "paisa", "paise"),
 }
 _MAGNITUDES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion"}
 
@@ -244,6 +245,14 @@ def _money(match: re.Match[str]) -> Slots | None:
     ]
 
 
+def _money_range(match: re.Match[str]) -> Slots:
+    """$5-10, $2-3 million."""
+    many = _CURRENCIES[match["currency"]][1]
+    magnitude = (match["magnitude"] or "").lower()
+    end = (_MAGNITUDES.get(magnitude, magnitude), many) if magnitude else (many,)
+    return [[cardinal(int(match["least"]))], [("to",), ()], [(*cardinal(int(match["most"])), *end)]]
+
+
 def _time(match: re.Match[str]) -> Slots | None:
     """3:45, 9:00, 15:30, 3:45 pm."""
     hour, minute = int(match["hour"]), int(match["minute"])
@@ -374,7 +383,7 @@ def _rule(pattern: str, reader: Reader) -> tuple[re.Pattern[str], Reader]:
 
 _MAGNITUDE = r"(?:\s?(?P<magnitude>thousand|million|billion|trillion|[kmb]|mn|bn)(?![a-z0-9]))?"
 _SMALL_MONEY = r"(?:\.(?P<small>\d{1,2})(?!\d))?"
-_CURRENCY = r"(?P<currency>[$£€¥])"
+_CURRENCY = r"(?P<currency>[$£€¥₹])"
 
 # Tried in this order at each place of a text; the first that fits is taken.
 RULES: tuple[tuple[re.Pattern[str], Reader], ...] = (
@@ -388,6 +397,10 @@ RULES: tuple[tuple[re.Pattern[str], Reader], ...] = (
     _rule(rf"{_DAY}\s+(?P<of>of\s+)?{MONTH}{_END}{_YEAR}", _named_date),
     _rule(rf"(?P<hour>\d\d?):(?P<minute>\d\d)(?!\d|:){_NOON}?", _time),
     _rule(rf"(?P<hour>\d\d?){_NOON}", _hour),
+    _rule(
+        rf"{_CURRENCY}\s?(?P<least>\d{{1,6}})\s?-\s?(?P<most>\d{{1,6}})(?![\d.,]){_MAGNITUDE}",
+        _money_range,
+    ),
     _rule(rf"{_CURRENCY}\s?{_NUMBER}{_SMALL_MONEY}{_MAGNITUDE}", _money),
     _rule(rf"{_NUMBER}{_SMALL_MONEY}{_MAGNITUDE}\s?{_CURRENCY}(?!\s?\d)", _money),
     _rule(r"\+?\(?\d{1,5}\)?(?:[ .-]{1,2}\(?\d{2,5}\)?){1,5}(?![A-Za-z0-9]|[.,:/]\d)", _telephone),

@@ -187,7 +187,7 @@ def _latin(text: str) -> str:
     letters = []
     for one in marked:
         category = unicodedata.category(one)
-        if one.isascii() or one in "£€¥°":
+        if one.isascii() or one in "£€¥₹¢°":
             letters.append(one if one.isprintable() else " ")
         elif category[0] in "LN":
             raise QueryError(
@@ -377,6 +377,13 @@ def _roman(match: re.Match[str]) -> Slots | None:
     return [[cardinal(number), ("the", *ordinal(number)), _spelled(match[0].lower())]]
 
 
+def _world_war(match: re.Match[str]) -> Slots:
+    """WWI, WW2."""
+    number = "one" if match["which"] in ("I", "1") else "two"
+    nth = "first" if number == "one" else "second"
+    return _readings(f"world war {number}", f"{nth} world war", f"w. w. {number}")
+
+
 def _says(*alternatives: str) -> Reader:
     """A reader that says the same whatever was matched."""
     return lambda match: _readings(*alternatives)
@@ -417,6 +424,11 @@ _TEXT_RULES: tuple[tuple[re.Pattern[str], Reader], ...] = (
     (re.compile(rf"{_WORD_BEFORE}{MONTH}(?<=\.)", re.IGNORECASE), _month),
     (re.compile(rf"{_WORD_BEFORE}{MONTH}(?=\s\d{{4}}\b)", re.IGNORECASE), _month),
     (re.compile(rf"{_WORD_BEFORE}nos?\.\s*(?=\d)", re.IGNORECASE), _says("number")),
+    (re.compile(rf"{_WORD_BEFORE}pp\.?\s*(?=\d)", re.IGNORECASE), _says("pages", "p. p.")),
+    (re.compile(rf"{_WORD_BEFORE}p\.\s*(?=\d)"), _says("page", "p.")),
+    (re.compile(rf"{_WORD_BEFORE}w/o(?![A-Za-z0-9/])", re.IGNORECASE), _says("without")),
+    (re.compile(rf"{_WORD_BEFORE}w/(?=\s|$|[a-z]{{2}})", re.IGNORECASE), _says("with")),
+    (re.compile(rf"{_WORD_BEFORE}WW(?P<which>II|I|2|1)(?![A-Za-z0-9])"), _world_war),
     (re.compile(rf"{_WORD_BEFORE}[Dd]r\b\.?(?!')"), _doctor),
     (re.compile(rf"{_WORD_BEFORE}(?:St\b\.?|st\b\.?)(?!')"), _saint),
     (
@@ -427,6 +439,7 @@ _TEXT_RULES: tuple[tuple[re.Pattern[str], Reader], ...] = (
     (re.compile(rf"(?<=[A-Za-z]\s)[IVX]{{2,}}{_NO_LETTER}"), _roman),
     (re.compile("&"), _says("and")),
     (re.compile(rf"(?:{_AFTER_NUMBER}|(?<!\S))%"), _says("percent")),
+    (re.compile(rf"{_AFTER_NUMBER}¢"), _says("cents")),
     (re.compile("@"), _says("at")),
     (re.compile(r"\+"), _says("plus")),
     (re.compile("="), _says("equals")),
@@ -438,7 +451,10 @@ _TEXT_RULES: tuple[tuple[re.Pattern[str], Reader], ...] = (
     (re.compile(rf"{_INSIDE}/(?=[A-Za-z0-9])"), _says("", "slash")),
     (re.compile(rf"{_INSIDE}_(?=[A-Za-z0-9])"), _says("", "underscore")),
     (re.compile(rf"{_INSIDE}\.(?=[a-z]{{2}})"), _says("dot", "")),
+    (re.compile(r"(?<!\S)\.(?=[A-Za-z])"), _says("dot", "")),
     (re.compile(r"(?<=[A-Za-z])\.(?=\d)"), _says("", "dot", "point")),
+    (re.compile(r"(?<=\d)'\s?(?=\d)"), _says("", "foot", "feet")),
+    (re.compile(r'(?<=\d)"(?!\S)'), _says("", "inches")),
     (re.compile(r"(?<![A-Za-z0-9)])-(?=\.?\d)"), _says("minus", "negative")),
     (re.compile(r"(?<=\d)-(?=\d)"), _says("to", "")),
     (re.compile(_AFTER_NUMBER + r"x(?=\s?\d)"), _says("by", "times")),

@@ -41,6 +41,10 @@ FIRST_LOOK, MORE = 128, 4
 # have the same alignment.
 OVERLAPPING = 1.5
 
+# A window that is searched tells as much of what is usual there as so many of the background: it is
+# as noisy as the others that are searched. The background is for those who search minutes.
+OWN = 4
+
 # Columns of candidates.
 _TRACK, _START, _END, _COST, _PRONUNCIATION = range(5)
 
@@ -275,7 +279,7 @@ def _scores(
     heard, behind = found.histograms[one.own], ground.histograms[one.own]
     for sounds, mine, theirs in zip(one.pronunciations, heard, behind, strict=True):
         costs = np.arange(len(mine) - 1)
-        alarms = log_alarms(mine + theirs, costs, len(sounds.units), window)
+        alarms = log_alarms(OWN * mine + theirs, costs, len(sounds.units), window)
         short = math.log(min(max(library.hours, SHORTEST_HOURS), 1.0))
         scores.append(alarms + short + _penalty(sounds))
     return scores
