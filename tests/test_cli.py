@@ -122,6 +122,16 @@ def test_why_is_drawn_and_told(run: Run, talk: Path) -> None:
     assert grouped["recordings"][0]["mentions"][0]["heard"][0]["why"] == heard["why"]
 
 
+def test_snippets_are_spelled_where_they_are_asked_for(run: Run, talk: Path) -> None:
+    run("add", "talk.wav")
+    told = json.loads(run("search", "inVoice", "--snippets", "--json").out)["mentions"][0]
+    [[start, end]] = told["snippet_sought"]
+    assert told["snippet"][start:end] == "inVoice"
+    assert "inVoice" in run("search", "inVoice", "--snippets").out
+    assert "~" not in run("search", "inVoice").out  # a pipe gets them only if it asks
+    assert "~" not in run("search", "inVoice", "--no-snippets").out
+
+
 def test_one_line_a_query_also_for_bad_ones(run: Run, talk: Path, tmp_path: Path) -> None:
     run("add", "talk.wav")
     (tmp_path / "queries.txt").write_text("lantern\n\nx\n  harbour \nlantern\n")

@@ -29,7 +29,7 @@ from earshot.present import (
     result_line,
     result_rows,
 )
-from earshot.types import Group, Heard, Mention, Reason, Recording, SearchResult, Step, Why
+from earshot.types import Group, Heard, Mention, Reason, Recording, SearchResult, Snippet, Step, Why
 
 RECORDING = Recording(
     "3f2a1b4c5d6e", "/talks/a.wav", "a", 3725.4, 2, "3f2a1b4c5d6e" * 5, 1234567, "2026-01-01"
@@ -191,6 +191,16 @@ def test_why_is_data_where_it_was_asked_for() -> None:
     assert told["why"]["reasons"][0] == {
         "name": "pace", "meaning": "how fast", "value": 0.1235, "adds": -1.0,
     }  # fmt: skip
+
+
+def test_snippets_are_a_column_and_data() -> None:
+    snippet = Snippet("~ the \x1bharbour is", ((6, 14),))
+    result = replace(RESULT, mentions=(replace(MENTION, snippet=snippet), MENTION))
+    assert r"~ the \x1bharbour is" in shown(result)
+    assert "Said, about" in shown(result) and "Said, about" not in shown(RESULT)
+    told, plain = json.loads(result_line(result))["mentions"]
+    assert (told["snippet"], told["snippet_sought"]) == (snippet.text, [[6, 14]])
+    assert "snippet" not in plain
 
 
 def test_pages_say_what_is_before_and_behind_them() -> None:

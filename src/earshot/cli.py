@@ -53,6 +53,7 @@ from earshot.options import (
     QueryFile,
     QueryWords,
     Shorter,
+    Snippets,
     Tags,
     Title,
     Top,
@@ -239,6 +240,7 @@ def search(
     as_json: Json = False,
     as_csv: Csv = False,
     why: Why = False,
+    snippets: Snippets = None,
 ) -> None:
     """Find where something was said, most likely mentions first."""
     _not_both(as_json and as_csv, "--json and --csv")
@@ -264,6 +266,7 @@ def search(
             refused = _refused(opened, lines)
         view: dict[str, Any] = {"top": top, "min_confidence": min_confidence, "offset": offset}
         view |= {"order": order, "by_recording": by_recording, "where": where, "why": why}
+        view["snippets"] = _spelled(snippets, look)
         if like is not None:
             results = iter([opened.search_like(*example(like), **view)])
         else:
@@ -408,6 +411,13 @@ def _print_results(
         else:
             print_result(terminal, result, look)
             print_why(terminal, result, look.offset)
+
+
+def _spelled(asked: bool | None, look: Look) -> bool:
+    """Whether snippets are shown: as asked, or to a person who reads one answer."""
+    if asked is None:
+        return look.form == "table" and not look.headings and sys.stdout.isatty()
+    return asked and look.form != "csv"
 
 
 def _not_both(both: object, names: str) -> None:

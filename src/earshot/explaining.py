@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Extras:
+    """What is to be told of mentions beside where they are, see `Library.search`.
+
+    typed: whether the query is words, and not an example.
+    """
+
+    why: bool = False
+    snippets: bool = False
+    typed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Sounds:
     """The pronunciation of a phrase that was heard, as a search takes it."""
 

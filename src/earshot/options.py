@@ -83,6 +83,13 @@ Like = Annotated[
 Why = Annotated[
     bool, typer.Option("--why", help="Lay the units heard against those sought, and the reasons.")
 ]
+Snippets = Annotated[
+    bool | None,
+    typer.Option(
+        "--snippets/--no-snippets",
+        help="Spell what was said around, as well as the ear can (on a terminal: yes).",
+    ),
+]
 Csv = Annotated[bool, typer.Option("--csv", help="Print lines of comma-separated values.")]
 Date = Annotated[
     str | None, typer.Option(metavar="DATE", help="Of this day, month or year: 2020-05-17, 2020.")

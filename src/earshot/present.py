@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from earshot.errors import UsageError
-from earshot.types import Group, Mention, Recording, SearchResult
+from earshot.types import Group, Mention, Recording, SearchResult, Snippet
 
 _BAR_CELLS = 10
 _TIMES = 8  # of a recording's mentions, on its line
@@ -263,6 +263,9 @@ def _mentions_table(mentions: Sequence[Mention], offset: int, unicode: bool) -> 
     ways = {(one.phrase, one.units) for mention in mentions for one in mention.heard}
     sounds = len(ways) > len({phrase for phrase, _ in ways})
     columns = [*(["Heard"] if phrases else []), *(["As"] if sounds else [])]
+    snippets = any(mention.snippet for mention in mentions)
+    if snippets:
+        columns.append("Said, about")
     table = _table("#", "Recording", "Time", "Confidence", *columns)
     channels = any(mention.channel for mention in mentions)
     for number, mention in enumerate(mentions, start=offset + 1):
@@ -276,6 +279,7 @@ def _mentions_table(mentions: Sequence[Mention], offset: int, unicode: bool) -> 
             _bar(mention.confidence, unicode),
             *([Text(printable(_phrases(mention)))] if phrases else []),
             *([Text(_sounds(mention), style="dim")] if sounds else []),
+            *([_snippet(mention.snippet)] if snippets else []),
         )
     return table
 
@@ -295,6 +299,20 @@ def _groups_table(groups: Sequence[Group], offset: int, unicode: bool) -> Table:
             " ".join(times),
         )
     return table
+
+
+def _snippet(snippet: Snippet | None) -> Text:
+    """A snippet with what was sought in it made bold."""
+    if snippet is None:
+        return Text()
+    shown = Text(overflow="fold", style="dim")
+    done = 0
+    for start, end in snippet.sought:
+        shown.append(printable(snippet.text[done:start]))
+        shown.append(printable(snippet.text[start:end]), style="bold not dim")
+        done = end
+    shown.append(printable(snippet.text[done:]))
+    return shown
 
 
 def _phrases(mention: Mention) -> str:
@@ -337,6 +355,9 @@ def _group_fields(group: Group) -> dict[str, Any]:
 
 def _mention_fields(mention: Mention) -> dict[str, Any]:
     fields = asdict(mention)
+    snippet = fields.pop("snippet")
+    if snippet is not None:
+        fields |= {"snippet": snippet["text"], "snippet_sought": snippet["sought"]}
     for one in (fields, *fields["heard"]):
         for name in ("start", "end"):
             one[name] = round(one[name], 3)

@@ -129,12 +129,25 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
+class Snippet:
+    """What was said around a mention, as well as the ear can spell it: a guess, marked by a `~`.
+
+    `sought` are the places in `text` (first character, and the one behind the last) of the words
+    that were sought, as they were typed.
+    """
+
+    text: str
+    sought: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Mention:
     """A span of a recording where a query was said.
 
     `channel` counts from 0, `start` and `end` are seconds, `confidence` is the probability (0 to 1)
     that the query was really said there. `heard` are the phrases of the query that it consists of,
-    in the order in which they were said: one, or several that are near each other.
+    in the order in which they were said: one, or several that are near each other. `snippet` is
+    what was said around it, where that is asked for.
     """
 
     recording: str
@@ -145,6 +158,7 @@ class Mention:
     end: float
     confidence: float
     heard: tuple[Heard, ...] = ()
+    snippet: Snippet | None = None
 
     @property
     def span(self) -> Span:

@@ -19,7 +19,7 @@ import numpy as np
 from numba import uint8, uint64
 
 from earshot.lanes import BLOCK, LANES, PACKED
-from earshot.search import paths, vectors
+from earshot.search import beam, paths, vectors
 from earshot.search.compiled import compiled
 
 _ROW = BLOCK * LANES  # numbers that one row of emissions takes
@@ -262,5 +262,6 @@ FUNCTIONS: dict[str, Callable[..., int]] = {
     "distinct": _distinct,
     "scan": paths.scan,
     "trace": paths.trace,
+    "decode": beam.decode,
 }
 """Every kernel by its name in `native.KERNELS`."""

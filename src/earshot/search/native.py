@@ -38,12 +38,14 @@ KERNELS = {
     "distinct": "i8:2 i8:1 i8:1 i8 f8 u1:1",
     "scan": "u1:2 i8:2 i8:1 i8:2 i8:1",
     "trace": "u1:2 i8:2 i8:1 i8 i8 i8:2 u1:2 i8:2",
+    "decode": "f4:2 i8 i2:1 i4:1 i4:1 i4:1 f4:1 i4:1 f4:1 f4:1 i4:1 u2:1 f4:1 f4:1 i4:1 u2:1 f4:1 "
+    "f8:1 i8 i8 f8:1 i8:1 i8:2 f8:2 i8:2 f8:2 i8:1 i8:2 i8:2",
 }
 """By name what a kernel takes, each a NumPy type, and behind a colon the dimensions of an array
 (C-contiguous). All return a whole number."""
 
 _SOURCES = (
-    "kernels.py", "paths.py", "vectors.py", "compiled.py", "native.py", "../lanes.py",
+    "kernels.py", "paths.py", "vectors.py", "beam.py", "compiled.py", "native.py", "../lanes.py",
 )  # fmt: skip
 _SUFFIX = ".kernel"
 _DIGEST = 32
