@@ -41,9 +41,9 @@ LAYERS = {
         "query", "about", "numerals", "spoken", "lexicon", "letters", "units", "spellers",
         "phone_names", "ctc_models", "lanes", "index", "search", "installed", "language",
         "decoding", "rows", "catalog", "rescue", "clipping", "outcome", "adding", "streaming",
-        "upkeep", "example", "paging", "searching", "explaining", "snippets", "library",
-        "present", "alignments", "asking", "options", "progress",
-        "network_cli", "upkeep_cli", "stream_cli", "cli",
+        "upkeep", "example", "paging", "searching", "explaining", "snippets", "library", "picture",
+        "plotting", "picturing", "present", "alignments", "asking", "options", "progress",
+        "network_cli", "show_cli", "upkeep_cli", "stream_cli", "cli",
     ],
     "kur": [
         "errors", "marks", "arguments", "yaml_marks", "json_marks", "schema", "include",
@@ -68,7 +68,7 @@ PLAIN = {
 }
 # Where words are printed. `kur.hooks` is the line of progress.
 PRINTING = {
-    "earshot.cli", "earshot.network_cli", "earshot.present",
+    "earshot.cli", "earshot.network_cli", "earshot.show_cli", "earshot.present",
     "kur.cli", "kur.plugin_cli", "kur.hooks", "kur.evaluation_hooks",
 }  # fmt: skip
 
@@ -281,7 +281,7 @@ def test_what_is_imported_is_declared() -> None:
 def _extra(module: Module) -> str:
     """The extra whose packages a module may import."""
     if module.package == "earshot":
-        return "transformers" if module.layer == "ctc_models" else ""
+        return {"ctc_models": "transformers", "picture": "plot"}.get(module.layer, "")
     return "" if module.name in ALLOWED_OF_KUR | {"kur"} else "train"
 
 

@@ -79,6 +79,7 @@ from earshot.present import (
     say,
 )
 from earshot.progress import progress_bar, stoppable
+from earshot.show_cli import show
 from earshot.stream_cli import stream
 from earshot.types import SearchResult, Span
 from earshot.upkeep_cli import check, optimize
@@ -118,6 +119,7 @@ app = typer.Typer(
 
 app.add_typer(network_app, name="network")
 app.command(epilog="Example: ffmpeg -i rtsp://... -f wav - | earshot stream 'call 17'")(stream)
+app.command(epilog="Example: earshot show 3f2a1b --plot heard.svg --query 'quarterly report'")(show)
 app.command(epilog="Example: earshot check --repair --library ~/work")(check)
 app.command(epilog="Example: earshot optimize --library ~/work")(optimize)
 
@@ -349,19 +351,6 @@ def edit(
     with Library(folder_of(context, library)) as opened:
         changed = opened.edit(recording, change)
     print_recording(Terminal(), changed)
-
-
-@app.command(epilog="Example: earshot show 3f2a1b")
-def show(
-    context: typer.Context, recording: Name, library: LibraryFolder = None, as_json: Json = False
-) -> None:
-    """Show what is known of a recording."""
-    with Library(folder_of(context, library)) as opened:
-        found = opened.show(recording)
-    if as_json:
-        print(recording_line(found))
-    else:
-        print_recording(Terminal(), found)
 
 
 @app.command(epilog="Example: earshot remove interview")

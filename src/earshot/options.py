@@ -96,6 +96,19 @@ Date = Annotated[
 ]
 Channel = Annotated[int | None, typer.Option(min=1, max=99, help="Only this channel: 1, 2, ...")]
 
+Plot = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Draw what was heard: a picture, .svg or .png."),
+]
+PlotQuery = Annotated[
+    str | None,
+    typer.Option("--query", metavar="QUERY", help="Mark its mentions in the picture."),
+]
+From = Annotated[
+    str | None, typer.Option("--from", metavar="TIME", help="Draw from here: 83.5, 0:01:23.")
+]
+To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Draw up to here.")]
+
 NewTitle = Annotated[str | None, typer.Option(metavar="TEXT", help="Call it so.")]
 NewDate = Annotated[
     str | None,

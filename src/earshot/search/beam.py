@@ -231,7 +231,8 @@ def _chosen(
     curve: Any,
 ) -> int:
     """The history of the best prefix, of whole words unless the end is CUT."""
-    best, history = _NEVER, int64(-1)
+    best = _NEVER
+    history: int = int64(-1)
     for pick in range(2):
         for at in range(uint64(alive)):
             if pick == 0 and (before == CUT or now[at, _NODE] != 0):
@@ -244,7 +245,7 @@ def _chosen(
                 best, history = score, now[at, _PAST]
         if best > _NEVER:
             break
-    return int64(history)
+    return history
 
 
 def decode(
