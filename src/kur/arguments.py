@@ -7,16 +7,33 @@ parameters, types and defaults are the options that a Kurfile may give. Knows no
 from __future__ import annotations
 
 import inspect
+import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, Union
 
 from kur.errors import KurError, nearest
 
 _MISFIT = object()
+_ONE_BRACE = re.compile(r"\{[^{}]+\}")
 # What the first versions of Kur called an argument -> what it has been called since.
 _FORMER = {"sha256": "checksum", "save_best": "best"}
+# What other libraries call an argument -> names that ours may have for it.
+_ELSEWHERE = {
+    "units": ("size",),
+    "filters": ("kernels",),
+    "kernel_size": ("size",),
+    "pool_size": ("size",),
+    "padding": ("border",),
+    "rate": ("fraction",),
+    "input_dim": ("vocab_size",),
+    "output_dim": ("size",),
+    "return_sequences": ("sequence",),
+    "lr": ("learning_rate",),
+    "clipnorm": ("clip",),
+    "shuffle": ("randomize",),
+}
 
 
 class ArgumentError(KurError):
@@ -68,7 +85,7 @@ def bind(
             given[name] = given.pop(former)
     for key in given:
         if key not in known:
-            message = f"{what} has no argument {key!r}{nearest(key, known)}; {_accepts(known)}"
+            message = f"{what} has no argument {key!r}{meant(key, known)}; {_accepts(known)}"
             raise ArgumentError(message, str(key))
     hints = typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)
     for name, parameter in known.items():
@@ -77,6 +94,12 @@ def bind(
         elif parameter.default is inspect.Parameter.empty:
             raise ArgumentError(f"{what} needs {name!r}; {_accepts(known)}")
     return {**given, **own}
+
+
+def meant(key: object, known: Collection[str]) -> str:
+    """Which argument was meant by a word that is none, as a hint for a message."""
+    same = [name for name in _ELSEWHERE.get(str(key), ()) if name in known]
+    return f" (did you mean {same[0]!r}?)" if same else nearest(key, known)
 
 
 def _accepts(known: Mapping[str, inspect.Parameter]) -> str:
@@ -93,6 +116,8 @@ def _convert(value: object, hint: Any, what: str, name: str) -> Any:
     converted = _converted(value, hint)
     if converted is _MISFIT:
         message = f"{name!r} of {what} must be {described(hint)}, found {value!r}"
+        if isinstance(value, str) and _ONE_BRACE.fullmatch(value):
+            message += "; a template has two braces: '{{ ... }}'"
         raise ArgumentError(message, name)
     return converted
 

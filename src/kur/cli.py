@@ -65,11 +65,28 @@ def _set_up_logging(verbose: int, *, plain: bool) -> None:
         os.environ["NO_COLOR"] = "1"  # the progress bar looks for it
     handler = logging.StreamHandler()
     handler.setFormatter(_Lines(verbose, sys.stderr.isatty() and not os.environ.get("NO_COLOR")))
+    handler.addFilter(_Once())
     logging.basicConfig(level=logging.DEBUG if verbose > 2 else logging.WARNING, handlers=[handler])
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
     logging.getLogger("kur").setLevel(level)
     logging.getLogger("kur.data").setLevel(min(level, logging.INFO))  # how far downloads are
     logging.captureWarnings(verbose > 0)
+
+
+class _Once(logging.Filter):
+    """Lets a warning pass once, though the Kurfile that it is about is read by several."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING:
+            return True
+        message = record.getMessage()
+        new = message not in self._said
+        self._said.add(message)
+        return new
 
 
 class _Lines(logging.Formatter):

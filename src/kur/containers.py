@@ -6,6 +6,7 @@ nothing of tensors or of how containers follow each other.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,6 +23,28 @@ OPERATORS = (
 )  # fmt: skip
 # What YAML 1.1 reads as yes and no, where a template has made a text of it.
 _YES, _NO = ("yes", "true", "on"), ("no", "false", "off", "")
+
+# What other libraries call a layer -> what a Kurfile says.
+_ELSEWHERE = {
+    "lstm": "recurrent: {size: 64, type: lstm}",
+    "gru": "recurrent: {size: 64, type: gru}",
+    "rnn": "recurrent: 64",
+    "bidirectional": "recurrent: {size: 64, bidirectional: yes}",
+    "conv1d": "convolution: {kernels: 64, size: 3}",
+    "conv2d": "convolution: {kernels: 64, size: [3, 3]}",
+    "conv3d": "convolution: {kernels: 64, size: [3, 3, 3]}",
+    "maxpool": "pool: {size: 2, type: max}",
+    "maxpooling": "pool: {size: 2, type: max}",
+    "averagepooling": "pool: {size: 2, type: average}",
+    "batchnorm": "batch_normalization",
+    "layernorm": "layer_normalization",
+    "linear": "dense: 64",
+    "fullyconnected": "dense: 64",
+    "concat": "merge: concat",
+    "concatenate": "merge: concat",
+    "add": "merge: add",
+    "timedistributed": "parallel: {apply: [...]}",
+}
 
 Path = tuple[Any, ...]
 Scope = Mapping[str, Any]
@@ -105,12 +128,12 @@ def parse(kurfile: Kurfile, item: Any, scope: Scope, path: Path) -> Container:
     if len(kinds) != 1:
         found = ", ".join(map(repr, kinds)) or "none"
         hint = "; are its arguments indented below it?" if kinds and kinds[0] in known else ""
+        if len(kinds) > 1 and all(one in known for one in kinds):
+            hint = "; each layer begins with a '-' of its own"
         raise mark.error(f"one layer type expected, found {found}{hint}", path)
     kind = str(kinds[0])
     if kind not in known:
-        meant = f" (did you mean 'activation: {kind}'?)" if kind in ACTIVATIONS else ""
-        hint = meant or nearest(kind, known)
-        message = f"unknown layer {kind!r}{hint}; known: {', '.join(known)}"
+        message = f"unknown layer {kind!r}{_meant(kind, known)}; known: {', '.join(known)}"
         raise mark.error(message, (*path, kind))
     common = {
         key: kurfile.evaluate(item[key], scope, (*path, key))
@@ -128,6 +151,15 @@ def parse(kurfile: Kurfile, item: Any, scope: Scope, path: Path) -> Container:
         message = f"'name' must be a text, found {common['name']!r}"
         raise kurfile.error(None, (*path, "name"), message)
     return Container(kind, item[kinds[0]], common, mark, scope, path)
+
+
+def _meant(kind: str, known: list[str]) -> str:
+    """Which layer was meant by a word that is none, as a hint for a message."""
+    plain = re.sub(r"_|\d+d$", "", kind.lower())
+    said = _ELSEWHERE.get(kind.lower()) or _ELSEWHERE.get(plain)
+    if said is None and kind.lower() in ACTIVATIONS:
+        said = f"activation: {kind.lower()}"
+    return f" (did you mean {said!r}?)" if said else nearest(kind, known)
 
 
 def as_flag(value: object) -> object:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kur.arguments import ArgumentError, bind, parameters
+from kur.arguments import ArgumentError, bind, meant, parameters
 from kur.backend import keras
 from kur.errors import KurError, nearest
 
@@ -177,7 +177,7 @@ def make_optimizer(setting: Mapping[str, Any] | str | None) -> Optimizer:
     for key in given:
         if key not in {**own, **every}:
             known = [*own, *every]
-            message = f"{what} has no argument {key!r}{nearest(key, known)}"
+            message = f"{what} has no argument {key!r}{meant(key, known)}"
             raise ArgumentError(f"{message}; accepted: {', '.join(known)}", str(key))
     clip = given.pop("clip", None)
     shared = _every(**bind(_every, {k: v for k, v in given.items() if k in every}, what=what))

@@ -22,7 +22,8 @@ from kur.assemble import (
     supplier_choice,
     target_of,
 )
-from kur.entries import placed
+from kur.data.package import Package, package_of
+from kur.entries import Choice, placed
 from kur.errors import KurError, KurfileError
 from kur.evaluation_hooks import evaluation_hook_choice
 from kur.hooks import hook_choice
@@ -34,6 +35,7 @@ from kur.schema import read_run, read_train
 
 Path = tuple[Any, ...]
 REGISTERED = (_session,)
+_PACKAGE = ("url", "path", "checksum")
 RUNNING = ("train", "validate", "test", "evaluate")
 
 
@@ -127,7 +129,20 @@ class _Checker:
         for i, entry in enumerate(entries):
             if self.usable(*path, i):
                 with self.noting((*path, i)):
-                    supplier_choice(self.kurfile, entry, (*path, i))
+                    choice = supplier_choice(self.kurfile, entry, (*path, i))
+                    if choice is not None:
+                        self._packages(choice)
+
+    def _packages(self, choice: Choice) -> None:
+        """Addresses and checksums of the packages that a supplier would install."""
+        own = {key: choice.arguments[key] for key in _PACKAGE if choice.arguments.get(key)}
+        with self.noting(choice.path):
+            if own.keys() & {"url", "checksum"}:
+                Package(**own)
+        for key, value in choice.arguments.items():
+            with self.noting(choice.path):
+                if isinstance(value, dict) and value.keys() & {"url", "checksum"}:
+                    package_of(value, key)
 
     def _hooks(self, name: str, entries: MarkedList) -> None:
         for i, entry in enumerate(entries):
