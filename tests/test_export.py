@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 from tiny_kur import POINTS, kurfile, tones_project
 
+from kur import export
 from kur.assemble import assemble
 from kur.checkpoint import load_weights, save_weights
 from kur.errors import KurError
@@ -216,3 +217,12 @@ def test_what_cannot_be_exported(tones: tuple[Path, Any], tmp_path: Path) -> Non
     fewer = parsed(folder / "k.yml", settings__letters="[a, b, c]", model__4__dense="5")
     with pytest.raises(KurError, match="has 5 units, but the vocabulary of 'transcript' and a bl"):
         export_onnx(fewer, out, None, {"said": "transcript"})
+
+
+def test_keras_on_another_backend(
+    tones: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "running_backend", lambda: "jax")
+    with pytest.raises(KurError, match=r"on torch, and Keras runs on jax here; run 'kur export'"):
+        export_onnx(parsed(tones[0] / "k.yml"), tmp_path / "n.onnx")
+    assert not list(tmp_path.iterdir())

@@ -66,5 +66,9 @@ def test_a_name_that_means_an_output(tmp_path: Path) -> None:
 def test_scalars_are_vectors_of_one(tmp_path: Path) -> None:
     model = build(kurfile(tmp_path, "model: [input: n, dense: 3]\n"), {"n": Source((), "float32")})
     assert tuple(model.nodes["n"].tensor.shape) == (None, 1)
+    for shape in ("1", "[1]", "[]", "[null]"):
+        text = f"model: [input: {{name: n, shape: {shape}}}, dense: 3]\n"
+        model = build(kurfile(tmp_path, text), {"n": Source((), "float32")})
+        assert tuple(model.nodes["n"].tensor.shape) == (None, 1)
     model = made(tmp_path, "model: [input: {name: m, shape: 7}, dense: 3]\n")
     assert tuple(model.nodes["m"].tensor.shape) == (None, 7)

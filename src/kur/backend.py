@@ -119,8 +119,8 @@ def select(setting: object, name: str | None = None) -> str:
     """
     global _chosen, _running
     wanted = resolve(setting, name)
-    if "keras" in sys.modules:
-        running = str(importlib.import_module("keras").backend.backend())
+    running = running_backend()
+    if running is not None:
         if running != wanted.name:
             raise KurError(
                 f"Keras already runs on {running}; start a new process to use {wanted.name}"
@@ -140,6 +140,13 @@ def select(setting: object, name: str | None = None) -> str:
     _chosen = wanted
     os.environ.update(_environment(wanted))
     return wanted.name
+
+
+def running_backend() -> str | None:
+    """The backend that Keras runs on; None before Keras is imported."""
+    if "keras" not in sys.modules:
+        return None
+    return str(importlib.import_module("keras").backend.backend())
 
 
 def must_be_installed() -> None:

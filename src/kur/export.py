@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from kur.assemble import assemble
-from kur.backend import reason
+from kur.backend import reason, running_backend
 from kur.checkpoint import load_weights, weights_of
 from kur.errors import KurError, nearest
 from kur.model import Model
@@ -50,6 +50,14 @@ def export_onnx(
     at once.
     """
     # Weights are the same on every backend; torch is the one whose export follows any length.
+    running = running_backend()
+    if running not in (None, "torch"):
+        command = (
+            "run 'kur export' for it, a process of its own, which reads weights of any backend"
+        )
+        raise KurError(
+            f"networks are exported on torch, and Keras runs on {running} here; {command}"
+        )
     assembly = assemble(kurfile, ("train",), "torch", precision="float32")
     model = assembly.model
     load_weights(weights or trained_weights(kurfile), model.keras)

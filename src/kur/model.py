@@ -153,8 +153,7 @@ class _Builder(Walk):
             message += f"is given; sources: {', '.join(known) or 'none'}"
             raise self._error(c, message, "input")
         written = [given.shape] if isinstance(given.shape, int) else given.shape
-        # A single number is one of a vector, as the data hands it on.
-        shape = self._shape(c, written, source) or (1,)
+        shape = self._shape(c, written, source)
         kind = given.type or (source.type if source else "float32")
         tensor = self._tensor(lambda: keras().Input(shape, name=name, dtype=kind))
         self.inputs[name] = tensor
@@ -165,17 +164,21 @@ class _Builder(Walk):
         self, c: Container, given: list[int | None] | None, source: Source | None
     ) -> tuple[int | None, ...]:
         """The shape that is written, with what it leaves open taken from the data."""
-        if source is None or given is None:
-            return tuple(given if given is not None else source.shape if source else ())
-        fits = len(given) == len(source.shape) and all(
+        # A single number is a vector of one, whoever describes it.
+        there = (source.shape or (1,)) if source else None
+        if given is None or there is None:
+            return tuple(given or there or (1,))
+        wanted = given or [1]
+        fits = len(wanted) == len(there) and all(
             one is None or other is None or one == other
-            for one, other in zip(given, source.shape, strict=True)
+            for one, other in zip(wanted, there, strict=True)
         )
         if not fits:
-            message = f"the shape {given} does not fit the data, which has {list(source.shape)}"
+            message = f"the shape {given} does not fit the data, which has {list(there)}"
             raise self._error(c, message, "input", "shape")
-        pairs = zip(given, source.shape, strict=True)
-        return tuple(other if one is None else one for one, other in pairs)
+        return tuple(
+            other if one is None else one for one, other in zip(wanted, there, strict=True)
+        )
 
     def _output(self, c: Container) -> None:
         value = self.kurfile.evaluate(c.value, c.scope, (*c.path, "output"))

@@ -93,7 +93,8 @@ class TrainWeights:
 class Checkpoint:
     """Where the state of a training is kept, and how often; nothing said means every epoch.
 
-    `validation`: whether (or on how many batches) to validate at each checkpoint.
+    `validation`: whether (or on how many batches) to validate at each checkpoint in the middle of
+    an epoch; the best weights are judged by that loss too.
     """
 
     path: str = "checkpoint"

@@ -248,10 +248,12 @@ class Trainer:
     def _recall(self) -> None:
         """Count on from the last whole epoch of the log: where no checkpoint is kept, its number
         and the least losses are all that is known of the training before."""
-        lines = [line for line in self._log.read() if "samples" in line]
-        if not lines:
+        figures = [line for line in self._log.read() if "figures" in line]
+        whole = [i for i, line in enumerate(figures) if "samples" in line]
+        if not whole:
             return
-        last, state = lines[-1], self.state
+        last, state = figures[whole[-1]], self.state
+        lines = figures[: whole[-1] + 1]  # validations between epochs too
         state.epoch, state.step, state.samples = last["epoch"], last["step"], last["samples"]
         state.seconds = last.get("seconds", 0.0)
 
@@ -364,14 +366,13 @@ class Trainer:
         return figures
 
     def _validate_between(self) -> None:
-        """Validate at a checkpoint in the middle of an epoch, if that is asked for; on some batches
-        only, it judges no weights."""
+        """Validate at a checkpoint in the middle of an epoch, if that is asked for; as in Kur 0.7
+        this judges the weights, on some batches only too."""
         how = self._options.checkpoint.validation if self._options.checkpoint else False
         figures = self._validate(None if how is True else int(how)) if how else {}
         if not figures:
             return
-        if how is True:
-            self._judge()
+        self._judge()
         state = self.state
         self._log.epoch(state.step, state.epoch, state.seconds, figures)
         for watcher in self._watchers:

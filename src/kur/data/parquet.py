@@ -18,6 +18,9 @@ from kur.data.package import Package, installed, unpacked
 from kur.data.supplier import resolve, supplier
 from kur.errors import KurError, nearest
 
+# What `datasets` calls columns that it makes arrays of.
+_DECODED = {"Image", "Audio", "Video", "Array2D", "Array3D", "Array4D", "Array5D"}
+
 
 @supplier("parquet")
 class Parquet(Arrays):
@@ -79,8 +82,7 @@ class Datasets(Arrays):
                 str(local) if local.exists() else path, name, split=split, revision=revision
             )
             names = _chosen(list(data.column_names), columns, path)
-            rows = data.with_format("numpy")
-            made = {one: _plain(rows[one]) for one in names}
+            made = {one: _of_hub(data, one) for one in names}
         except KurError:
             raise
         except Exception as error:  # the hub's client raises its own and its libraries' errors
@@ -122,6 +124,8 @@ def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
     return np.concatenate(parts)
 
 
-def _plain(column: Any) -> NDArray[Any]:
-    array = np.asarray(column) if not isinstance(column, list) else column_of(column)
-    return column_of(array.tolist()) if array.dtype.kind in "USO" else array
+def _of_hub(data: Any, name: str) -> NDArray[Any]:
+    """A column of a dataset: as it is stored, or decoded (pictures, sound)."""
+    if type(data.features[name]).__name__ in _DECODED:
+        return column_of(list(data.with_format("numpy")[name]))
+    return _of_arrow(data.select_columns([name]).with_format("arrow")[:].column(name))
