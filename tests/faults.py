@@ -1,7 +1,8 @@
 """Every call by which a library changes the disk, made to fail or to be the process's last.
 
 `hooked` lets a function decide what happens before each such call: files opened for writing, each
-write to them, forcing to the disk, renaming, deleting, making folders, committing a row.
+write to them, forcing to the disk, renaming, deleting, making folders, committing a row. `Disk`
+remembers what of it a power cut would undo.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
@@ -17,6 +19,53 @@ from sqlalchemy.engine import Engine
 
 Before = Callable[[str, Callable[[], object]], None]
 """Called before each call with its name, and a function that does half of it (half a write)."""
+
+
+class Disk:
+    """What was written but not forced to the disk: data of files, and names in folders.
+
+    SQLite forces its own files by itself, and is left alone. `stash` is a folder on the same disk.
+    """
+
+    def __init__(self, stash: Path) -> None:
+        self._stash = stash
+        self._unforced: set[Path] = set()  # files whose data may be lost
+        self._names: list[tuple[Path, Path | None, Path | None]] = []  # name, what was, came from
+
+    def wrote(self, path: Path) -> None:
+        self._unforced.add(path)
+
+    def forced(self, handle: int) -> None:
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        self._unforced.discard(path)
+        self._names = [one for one in self._names if one[0].parent != path]
+
+    def renaming(self, source: Path, target: Path) -> None:
+        self._names.append((target, self._kept(target), source))
+        if source in self._unforced:
+            self._unforced.remove(source)
+            self._unforced.add(target)
+
+    def deleting(self, path: Path) -> None:
+        self._names.append((path, self._kept(path), None))
+
+    def cut(self, *, names: bool) -> None:
+        """The power fails: unforced data is gone and, if `names`, unforced names are as before."""
+        for path in self._unforced:
+            if path.exists():
+                os.truncate(path, path.stat().st_size // 3)
+        for name, was, source in reversed(self._names if names else []):
+            if source is not None and name.exists():
+                name.rename(source)
+            if was is not None:
+                was.rename(name)
+
+    def _kept(self, path: Path) -> Path | None:
+        if not path.is_file():
+            return None
+        kept = self._stash / str(len(list(self._stash.iterdir())))
+        kept.hardlink_to(path)
+        return kept
 
 
 class _File:
@@ -45,8 +94,8 @@ class _File:
 
 
 @contextmanager
-def hooked(before: Before) -> Iterator[None]:
-    """Call `before` before every call that changes the disk."""
+def hooked(before: Before, disk: Disk | None = None) -> Iterator[None]:
+    """Call `before` before every call that changes the disk, and let `disk` remember it."""
 
     def nothing() -> None:
         return None
@@ -56,7 +105,14 @@ def hooked(before: Before) -> Iterator[None]:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             before(name, nothing)
-            return original(*args, **kwargs)
+            if disk is not None and name == "replace":
+                disk.renaming(Path(args[0]), Path(args[1]))
+            if disk is not None and name == "unlink" and "dir_fd" not in kwargs:
+                disk.deleting(Path(args[0]))
+            result = original(*args, **kwargs)
+            if disk is not None and name == "fsync":
+                disk.forced(args[0])
+            return result
 
         return call
 
@@ -64,7 +120,10 @@ def hooked(before: Before) -> Iterator[None]:
         if not set(mode) & set("wax+"):
             return real_open(path, mode, *args, **kwargs)
         before("open", nothing)
-        return _File(real_open(path, mode, *args, **kwargs), before)
+        file = real_open(path, mode, *args, **kwargs)
+        if disk is not None:
+            disk.wrote(Path(path))
+        return _File(file, before)
 
     def commit_told(_: object) -> None:
         before("commit", nothing)

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import corpus as speech_corpus
 import found_rate
+import load
 import peers
 import reliability
 import search_speed
@@ -351,3 +352,14 @@ def test_the_calibration_error_is_the_distance_of_confidence_from_what_came() ->
     by = {(row["condition"], row["units"]): row["mentions"] for row in rows}
     assert by["clean", "7 to 9"] == by["all", "all"] == 20
     assert by["noisy", "all"] == by["clean", "1 to 6"] == 0
+
+
+def test_what_a_library_bears_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--hours", "0.1", "--searchers", "4", "--seconds", "0.5", "--pause", "0.05"]
+    assert load.main([*few, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    for name in ("one_searcher", "nothing_added", "while_added"):
+        assert report[name]["queries"] > 0
+        assert report[name]["median_ms"] <= report[name]["p99_ms"] <= report[name]["worst_ms"]
+    assert report["while_added"]["recordings_added"] > 0
+    assert report["p99_ms"] == report["while_added"]["p99_ms"]

@@ -438,11 +438,12 @@ class Library:
     def _present(self) -> Snapshot:
         """The index as it is now; mapped anew only when it has changed."""
         version = snapshot_version(self.path)
-        if self._snapshot is None or version != self._version:
+        snapshot = self._snapshot  # of this thread: another one may find a newer one meanwhile
+        if snapshot is None or version != self._version:
             snapshot = open_snapshot(self.path)
             require_network(snapshot.manifest, self._listener().fingerprint, self.path)
             self._snapshot, self._version = snapshot, version
-        return self._snapshot
+        return snapshot
 
     def _rows(self, recordings: Collection[str]) -> dict[str, Recording]:
         """The rows of these recordings, without those that have been removed meanwhile."""
