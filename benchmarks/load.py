@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -93,6 +94,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "command": " ".join(["python", "benchmarks/load.py", *sys.argv[1:]]),
         "hardware": hardware(),
         "versions": versions(),
+        "load_average": [round(one, 1) for one in os.getloadavg()],  # other work on the machine
         "hours": options.hours,
         "searchers": options.searchers,
         "one_searcher": alone,

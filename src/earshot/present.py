@@ -233,9 +233,9 @@ def print_recording(terminal: Console, recording: Recording) -> None:
         ("recorded", recording.recorded or ""),
         ("tags", ", ".join(recording.tags)),
         *((f"meta.{name}", value) for name, value in recording.meta),
-        ("size", f"{recording.bytes:,} bytes"),
+        ("size", f"{recording.bytes:,} bytes" if recording.path else ""),
         ("added", recording.added),
-        ("sha256", recording.digest),
+        ("sha256", recording.digest if recording.path else ""),
     ):
         if value:
             line = Text.assemble((f"{printable(name):>9}  ", "dim"), printable(value))

@@ -260,7 +260,7 @@ def _known(folder: Path, found: list[Finding]) -> dict[str, Recording] | None:
         except LibraryBusy:
             raise
         except LibraryError as error:
-            reason = str(error)
+            reason = _without_advice(error)
         kept = rescue(folder)
     found.append(Finding(reason, repaired=f"{len(kept or ())} rows of it were kept"))
     return None if kept is None else {row.id: row for row in kept}
@@ -278,7 +278,7 @@ def _rebuilt(
     made = rebuild(folder, lambda one: rows is None or one in rows, network_of)
     count = len(made.manifest.recordings())
     yield Finding(
-        str(error),
+        _without_advice(error),
         repaired=f"it was made anew, with {count} recordings; the old one is {folder / DAMAGED}",
     )
     for path, reason in made.damaged:
@@ -330,6 +330,11 @@ def _as_told(path: Path, entry: SegmentEntry, manifest: Manifest) -> SegmentEntr
     counted = {(track.recording, track.channel) for track in entry.tracks}
     tracks = tuple(t for t in found.entry.tracks if (t.recording, t.channel) in counted)
     return replace(found.entry, tracks=tracks) if len(tracks) == len(entry.tracks) else None
+
+
+def _without_advice(error: LibraryError) -> str:
+    """What an error says, without the advice that is being followed."""
+    return str(error).partition(": `earshot check --repair`")[0]
 
 
 def _dropped(recording: str, row: Recording | None) -> Finding:
