@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
 import shutil
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,12 +16,10 @@ import av
 import numpy as np
 import pytest
 from fakes import RATE, ToneNetwork, say, tone_library, write_wav
-from faults import hooked
-from test_kill import MERGE_AT, OLD, TITLES, change, contents, make_talks
+from test_kill import TITLES, contents, make_talks
 
 from earshot import cli
-from earshot.errors import LibraryError
-from earshot.index import FILE, SEGMENTS, read_manifest, writer
+from earshot.index import FILE, SEGMENTS, read_manifest
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 Run = Callable[..., tuple[int, str, list[str]]]
@@ -324,71 +319,6 @@ def test_a_read_only_folder_is_searched_but_not_written(memory: Path, crashed: b
     for line in refusals:
         assert re.match(rf"earshot: {library}\S* cannot be written \(Permission denied\)", line)
     assert before == {path: path.read_bytes() for path in library.rglob("*") if path.is_file()}
-
-
-def test_a_disk_that_is_full_at_any_moment(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The n-th call that changes the disk is refused, for every n."""
-    monkeypatch.setattr(writer, "MERGE_AT", MERGE_AT)
-    talks, base = memory / "talks", memory / "base"
-    talks.mkdir()
-    make_talks(talks)
-    with tone_library(base) as library:
-        library.add(talks / f"{title}.wav" for title in TITLES[:OLD])
-    with tone_library(memory / "whole") as library:
-        library.add([talks])
-    whole = contents(memory / "whole")
-    folder = memory / "library"
-    refusals = 0
-    for moment in count(1):
-        shutil.copytree(base, folder)
-        refusal = Refusal(moment)
-        reported: list[str] = []
-        try:
-            with hooked(refusal):
-                change(folder, talks, reported.append)
-        except LibraryError as sentence:
-            refusals += 1
-            assert re.fullmatch(r"the disk that holds \S+ is full: [^\n]+", str(sentence))
-        else:
-            assert len(reported) == 3
-        after_refusal(folder, talks, reported, refusal.refused, whole)
-        shutil.rmtree(folder)
-        if not refusal.refused:
-            break
-    assert refusals > 25
-
-
-class Refusal:
-    """Refuses one call that changes the disk, as a full disk would; `refused` is its name."""
-
-    def __init__(self, moment: int) -> None:
-        self.left = moment
-        self.refused = ""
-
-    def __call__(self, name: str, half: Callable[[], object]) -> None:
-        self.left -= 1
-        if self.left == 0:
-            self.refused = name
-            half()
-            if name == "commit":
-                raise sqlite3.OperationalError("database or disk is full")
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def after_refusal(
-    folder: Path, talks: Path, reported: list[str], refused: str, whole: dict[str, list[bytes]]
-) -> None:
-    """What was reported is there, no temporary file is, and adding goes on where it stopped."""
-    found = contents(folder)
-    assert all(tracks == whole[title] for title, tracks in found.items())
-    assert {line[1:] for line in reported if line[0] == "+"} <= found.keys()
-    assert not reported or reported[-1][0] == "+" or TITLES[0] not in found
-    if refused != "unlink":
-        listed = {segment.file for segment in read_manifest(folder).segments}
-        assert {path.name for path in (folder / SEGMENTS).iterdir()} == listed
-    with tone_library(folder) as library:
-        assert library.add([talks]).failed == ()
-    assert contents(folder) == whole
 
 
 LIMITED = """

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -59,7 +60,7 @@ Report = Callable[[str], None]
 
 def make_talks(folder: Path) -> None:
     """Recordings of different words and lengths."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     words = list(WORDS)
     for number, title in enumerate(TITLES):
         text = " ".join(words[(number + step) % len(words)] for step in range(1 + number % 3))
@@ -316,6 +317,10 @@ def disturbed(scene: Scene, folder: Path, moment: int, mode: str, report: Report
             scene.change(library, report)
     except LibraryError as error:
         assert "\n" not in str(error)
+        if mode == "disk full":
+            assert re.fullmatch(r"the disk that holds \S+ is full: .+", str(error))
+        if isinstance(scene, AddAndRemove):  # temporary files are deleted at once
+            assert [str(one) for one in library.check() if "left over" in str(one)] == []
         return True
     return calls >= moment > 0
 
