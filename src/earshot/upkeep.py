@@ -105,7 +105,9 @@ def inspect(folder: Path, *, read_media: bool = False) -> tuple[Finding, ...]:
         else:
             rows = {}
     except LibraryError as error:
-        return (*found, Finding(str(error)))
+        if manifest.segments or "no such table" not in str(error):
+            return (*found, Finding(str(error)))
+        rows = {}
     found += [finding for finding, _ in _rows(manifest, rows)]
     found += _media(manifest, rows, read_media)
     return tuple(found)
