@@ -167,6 +167,12 @@ class Language:
         capital = self._capital[line >> 3] >> (7 - (line & 7)) & 1
         return word[:1].upper() + word[1:] if capital else word
 
+    def sounds(self, line: int) -> tuple[str, ...]:
+        """How the word of a line is usually said, in units."""
+        start = int(self._ends[line - 1]) + 1 if line else 0
+        entry = self._lexicon[start : int(self._ends[line])].decode("utf-8")
+        return tuple(entry.partition("\t")[2].partition("|")[0].split())
+
     def line(self, word: str) -> int:
         """The line of a lower-case word; -1 where the lexicon lacks it."""
         wanted = word.encode("utf-8", "replace")

@@ -36,6 +36,7 @@ from earshot.index import (
     snapshot_version,
 )
 from earshot.installed import by_fingerprint, find
+from earshot.language import Language
 from earshot.network import SHIPPED, Network
 from earshot.outcome import AddReport, Outcome, ProgressCallback
 from earshot.query import holds, read_filters
@@ -269,7 +270,8 @@ class Library:
         else:
             label, heard = f"like {os.fspath(example)}", heard_in(Path(example), self._listener())
         network = snapshot.manifest.network
-        ways = exampled(heard, network.units, network.blank)
+        language = Language.open(self._network_folder(), network.units)
+        ways = exampled(heard, network.units, network.blank, language)
         asked = exemplified(label, ways, where)
         return next(self._answered([asked], view, snapshot, Extras(why, snippets, typed=False)))
 
