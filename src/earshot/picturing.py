@@ -81,14 +81,15 @@ def _mentions(library: Library, recording: Recording, query: str, channel: int) 
 def _span(recording: Recording, span: Span | None, mentions: list[Mention]) -> Span:
     """The part that is drawn."""
     if span is not None:
-        require_inside(span, recording)
-        end = min(span.end, recording.duration)
-        if end <= span.start:
+        if span.start <= recording.duration:
+            span = Span(span.start, min(span.end, recording.duration))
+        if span.end <= span.start:
             raise UsageError(
                 f"from {span.start:g} to {span.end:g} seconds there is nothing to draw: --to must "
                 "be later than --from"
             )
-        return Span(span.start, end)
+        require_inside(span, recording)
+        return span
     if mentions and recording.duration > 4 * DETAIL_SECONDS:
         best = max(mentions, key=lambda one: one.confidence)
         before = max(DETAIL_SECONDS - best.span.duration, 2.0) / 2
