@@ -1,16 +1,13 @@
-"""What does a Kurfile cost beside the same network by hand in Keras? Is data ever waited for?
+"""What does a Kurfile cost beside the same network by hand in Keras?
 
-    python benchmarks/kur_overhead.py [--rounds N] [--batches N] [--manifest FILE]
+    python benchmarks/kur_overhead.py [--rounds N] [--batches N]
 
-*Overhead*: `recipes/mnist.yml`'s network, trained by `kur`'s own loop (with log, progress and the
+`recipes/mnist.yml`'s network, trained by `kur`'s own loop (with log, progress and the
 loss read back after each batch) and by a loop of `train_on_batch` over a network made by hand with
 the same layers, optimizer and data in memory. Rounds of the two take turns in one process, so that
 a busy machine slows both; what is compared are medians of processor seconds a batch (wall seconds
 stand beside them). Batches come from providers of the same kind on both sides, so what is measured
 is what `kur` adds. Set OMP_NUM_THREADS=1.
-
-*Data*: clips a second that the speech supplier hands over in batches, decoded anew and from its
-cache, beside clips a second that the network of `recipes/speech.yml` can be trained with.
 """
 
 from __future__ import annotations
@@ -26,16 +23,14 @@ from typing import Any
 
 from kur_runs import RECIPES, ROOT, keep, report
 
-from kur.assemble import assemble, providers
+from kur.assemble import providers
 from kur.backend import keras
 from kur.hooks import HOOKS
 from kur.reader import Kurfile
 from kur.session import training
-from kur.step import train_on, with_losses
 from kur.train import State
 
 MNIST = ROOT.parent / "shared" / "data" / "images" / "mnist"
-MANIFEST = RECIPES / "work" / "speech" / "train.jsonl"
 
 
 class Turns:
@@ -72,22 +67,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, keep."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--mnist", type=Path, default=MNIST, help="folder of the four IDX files")
-    parser.add_argument("--manifest", type=Path, default=MANIFEST, help="of speech_data.py")
     parser.add_argument("--rounds", type=int, default=40, help="of each kind, taking turns")
     parser.add_argument("--batches", type=int, default=20, help="in a round")
-    parser.add_argument("--clips", type=int, default=128, help="clips of speech to measure with")
     options = parser.parse_args(arguments)
-    for path in (options.mnist, options.manifest):
-        if not path.exists():
-            print(f"{path}: not there; see --help", file=sys.stderr)
-            return 1
+    if not options.mnist.exists():
+        print(f"{options.mnist}: not there; see --help", file=sys.stderr)
+        return 1
     with tempfile.TemporaryDirectory() as work:
-        found = {
-            "overhead": overhead(options, work),
-            "data": speech(options.manifest.resolve(), options.clips, work),
-        }
+        found = overhead(options, work)
     print(found)
-    print(f"kept in {keep(report('kur_overhead', arguments, **found))}")
+    print(f"kept in {keep(report('kur_overhead', arguments, overhead=found))}")
     return 0
 
 
@@ -156,53 +145,6 @@ def by_hand() -> Any:
     made = keras().Model(image, x)
     made.compile(optimizer=keras().optimizers.Adam(4e-3), loss="categorical_crossentropy")
     return made
-
-
-def speech(manifest: Path, clips: int, work: str) -> dict[str, float]:
-    """Clips a second: handed over without and with the cache, and learned from."""
-    folder = Path(work) / "speech"
-    folder.mkdir()
-    (folder / "train.jsonl").write_bytes(manifest.read_bytes())
-    one = kurfile(
-        "speech",
-        settings__work=work,
-        train__data__0__speech_recognition__samples=clips,
-        train__provider__sortagrad="no",
-    )
-    [provider] = providers(one, "train").values()
-
-    def hand_over() -> None:
-        for batch in provider.batches(0, training=True):
-            assert len(batch["utterance"])
-
-    decoded, cached = timed(hand_over), timed(hand_over)
-    model = assemble(one, ("train",))
-    trainer = training_of(model)
-    batches = list(provider.batches(0, training=True))
-    trainer(batches[0])
-    learned = timed(lambda: [trainer(batch) for batch in batches])
-    rates = {
-        "handed_over_first_time": decoded,
-        "handed_over_from_cache": cached,
-        "learned": learned,
-    }
-    return {
-        f"{name}_clips_per_second": round(clips / seconds, 1) for name, seconds in rates.items()
-    }
-
-
-def training_of(assembly: Any) -> Callable[[Any], float]:
-    """A step of training of an assembled network."""
-    net = with_losses(assembly.model, assembly.losses)
-    net.compile(optimizer=keras().optimizers.Adam(1e-4))
-    return lambda batch: train_on(net, assembly.model, assembly.losses, batch)
-
-
-def timed(work: Callable[[], Any]) -> float:
-    """Processor seconds of some work, all threads together."""
-    started = time.process_time()
-    work()
-    return time.process_time() - started
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import corpus as speech_corpus
 import found_rate
+import kur_loading
 import load
 import peers
 import reliability
@@ -363,3 +365,30 @@ def test_what_a_library_bears_is_told(capsys: pytest.CaptureFixture[str]) -> Non
         assert report[name]["median_ms"] <= report[name]["p99_ms"] <= report[name]["worst_ms"]
     assert report["while_added"]["recordings_added"] > 0
     assert report["p99_ms"] == report["while_added"]["p99_ms"]
+
+
+def test_clips_are_loaded_and_learned_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hiss = (np.random.default_rng(1).standard_normal((3, RATE)) / 20).astype(np.float32)
+    for i, samples in enumerate(hiss):
+        sound.write_flac(tmp_path / f"{i}.flac", samples)
+    rows = [
+        {"audio": str(tmp_path / f"{i}.flac"), "duration": 1.0, "text": "a b"} for i in range(3)
+    ]
+    _write_lines(tmp_path, rows)
+    kept: list[Any] = []
+    monkeypatch.setattr(kur_loading, "keep", lambda found: kept.append(found) or tmp_path)
+    manifest = str(tmp_path / "manifest.jsonl")
+    allowed = os.sched_getaffinity(0)
+    assert kur_loading.main(["--manifest", manifest, "--clips", "3", "--rounds", "1"]) == 0
+    assert os.sched_getaffinity(0) == allowed
+    [found] = kept
+    names = [f"{cores}_cores_{one}_workers" for cores in {1, len(allowed)} for one in (1, 2)]
+    waited = found["share_of_time_waited_when_cold"]
+    assert set(waited) == set(names) and all(0 < share < 1 for share in waited.values())
+    kinds = {f"{kind}_{name}" for name in names for kind in ("cold", "cached")}
+    assert set(found["clips_per_second"]) == {"learned", *kinds}
+    assert all(each["of_wall"] > 0 for each in found["clips_per_second"].values())
+    assert kur_loading.main(["--manifest", str(tmp_path / "none")]) == 1
+    assert "not there" in capsys.readouterr().err
