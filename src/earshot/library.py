@@ -68,7 +68,7 @@ TOP = 10
 MIN_CONFIDENCE = LEAST_CONFIDENCE
 """Mentions less likely than this are not shown unless asked for: nineteen of twenty are wrong."""
 
-BATCH = 64
+BATCH = 256
 """Queries that share one pass over the index."""
 
 

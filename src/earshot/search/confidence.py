@@ -257,14 +257,26 @@ def log_alarms(
     straight line, costs of accidental matches being close to exponential there. Added to it is
     what no cost can tell from a mention: the same units, said within other words.
     """
-    total = max(int(histogram.sum()), 1)
-    cumulative = np.maximum(np.cumsum(histogram[:-1]), 0.5) / total
-    low, high = (_quantile(cumulative, share) for share in _TAIL_SHARES)
-    rise = math.log(cumulative[high] / cumulative[low])
-    slope = min(max(rise / max(high - low, 1), _SLOPES[0]), _SLOPES[1])
-    steps = np.asarray(costs, np.int64)
-    logs = np.log(cumulative[np.clip(steps, low, len(cumulative) - 1)])
-    logs -= slope * np.maximum(low - steps, 0)
+    every = all_alarms(histogram[np.newaxis], units, window_seconds)[0]
+    found: npt.NDArray[np.float64] = every[np.minimum(costs, len(every) - 1)]
+    return found
+
+
+def all_alarms(
+    histograms: npt.NDArray[np.int64], units: int, window_seconds: float
+) -> npt.NDArray[np.float64]:
+    """`log_alarms` (plans, costs) at every cost, of plans with histograms (plans, costs + 1)."""
+    totals = np.maximum(histograms.sum(axis=1), 1)[:, np.newaxis]
+    cumulative = np.maximum(np.cumsum(histograms[:, :-1], axis=1), 0.5) / totals
+    last = cumulative.shape[1] - 1
+    # The lowest costs that these shares of the windows do not exceed, or the last there is.
+    low, high = (np.minimum((cumulative < one).sum(axis=1), last) for one in _TAIL_SHARES)
+    ends = zip(cumulative, low.tolist(), high.tolist(), strict=True)
+    rises = np.array([math.log(row[upper] / row[lower]) for row, lower, upper in ends])
+    slopes = np.clip(rises / np.maximum(high - low, 1), *_SLOPES)[:, np.newaxis]
+    steps, low = np.arange(last + 1), low[:, np.newaxis]
+    logs = np.log(np.take_along_axis(cumulative, np.maximum(steps, low), axis=1))
+    logs -= slopes * np.maximum(low - steps, 0)
     within = math.log(3600 / UNIT_SECONDS) - units * math.log(PERPLEXITY)
     both = np.logaddexp(logs + math.log(3600 / window_seconds), within)
     limited: npt.NDArray[np.float64] = np.maximum(both, -12.0)
@@ -309,12 +321,38 @@ def describe(
     rows: (alignments, 3 or more) index of the track, first and last frame; alarms: (alignments,);
     rivals: of the whole query, as `log_rivals` counts them.
     """
-    count = len(plan.phones)
     measured = _measured(tracks, rows, plan, confusion, threads)
+    same = np.ones(len(rows))
+    known = [same * one for one in (*said(pronunciation), rivals)]
+    return features(measured, alarms, *known, frame_seconds=frame_seconds)
+
+
+def said(pronunciation: Pronunciation) -> tuple[int, float, float, float]:
+    """What a pronunciation itself says of all its alignments: the number of its units, ln of that,
+    how likely it is, and which share of its words was spelled from letters."""
+    count = len(pronunciation.units)
+    spelled = pronunciation.spelled
+    share = sum(spelled) / len(spelled) if spelled else 0.0
+    return count, math.log(count), max(pronunciation.log_probability, -10.0), share
+
+
+def features(
+    measured: npt.NDArray[np.float64],
+    alarms: npt.NDArray[np.float64],
+    count: npt.NDArray[np.float64],
+    length: npt.NDArray[np.float64],
+    log_probability: npt.NDArray[np.float64],
+    spelled: npt.NDArray[np.float64],
+    rivals: npt.NDArray[np.float64],
+    *,
+    frame_seconds: float,
+) -> npt.NDArray[np.float64]:
+    """The features (alignments, len(FEATURES)) of alignments `measured` (alignments, 8) by kernels.
+
+    alarms, what is `said` of their pronunciations, rivals of their queries: (alignments,) each.
+    """
     cost, worst, clean, deleted, gaps, pause, spoken, doubt = measured.T
     pace = np.log(np.maximum(spoken, 1) * frame_seconds / (count * UNIT_SECONDS))
-    spelled = pronunciation.spelled
-    same = np.ones(len(rows))
     return np.column_stack(
         (
             alarms,
@@ -324,13 +362,13 @@ def describe(
             deleted / count,
             gaps / STEPS_PER_NAT / count,
             pause * frame_seconds,
-            same * math.log(count),
+            length,
             pace,
             pace * pace,
             np.log(doubt) / np.maximum(count - deleted, 1),
-            same * max(pronunciation.log_probability, -10.0),
-            same * (sum(spelled) / len(spelled) if spelled else 0.0),
-            same * rivals,
+            log_probability,
+            spelled,
+            rivals,
         )
     )
 
@@ -392,11 +430,6 @@ _SLOPES = (1 / 32, 1 / 8)
 
 # Where costs promise nothing at all.
 _FEWEST = 1e-9
-
-
-def _quantile(cumulative: npt.NDArray[np.float64], share: float) -> int:
-    """The lowest cost that `share` of the windows do not exceed, or the last one there is."""
-    return min(int(np.searchsorted(cumulative, share)), len(cumulative) - 1)
 
 
 def _parse(content: dict[str, Any], folder: Path) -> Calibration:

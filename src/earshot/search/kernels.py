@@ -19,7 +19,7 @@ import numpy as np
 from numba import uint8, uint64
 
 from earshot.lanes import BLOCK, LANES, PACKED
-from earshot.search import beam, paths, vectors
+from earshot.search import beam, crowd_kernels, paths, vectors
 from earshot.search.compiled import compiled
 
 _ROW = BLOCK * LANES  # numbers that one row of emissions takes
@@ -263,5 +263,6 @@ FUNCTIONS: dict[str, Callable[..., int]] = {
     "scan": paths.scan,
     "trace": paths.trace,
     "decode": beam.decode,
+    **crowd_kernels.FUNCTIONS,
 }
 """Every kernel by its name in `native.KERNELS`."""

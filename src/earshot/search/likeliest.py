@@ -191,15 +191,8 @@ class _Looking:
         if at + 1 >= len(self._levels):
             return -math.inf
         least = float(self._levels[at + 1])
-        return max(
-            self._ear.calibration.most_confident(
-                sounds,
-                least - _penalty(sounds),
-                (ceiling + 1) / STEPS_PER_NAT / len(sounds.units),
-                self._rivals,
-            )
-            for sounds, ceiling in zip(self.asked.pronunciations, self._ceilings(at), strict=True)
-        )
+        ways, ceilings = self.asked.pronunciations, self._ceilings(at)
+        return bound(ways, ceilings, least, self._rivals, self._ear)
 
     def lay(self, found: Sequence[Rows]) -> int:
         """Keep the places that do not overlap; how many they are.
@@ -243,6 +236,26 @@ class _Looking:
     def sure(self, ranked: Found, top: int) -> bool:
         """Whether no place that was not looked into is among the `top`."""
         return len(ranked) >= top and bool(ranked.confidence[top - 1] > self.bound)
+
+
+def bound(
+    pronunciations: Sequence[Pronunciation],
+    ceilings: Sequence[int],
+    least: float,
+    rivals: float,
+    ear: Ear,
+) -> float:
+    """The most that a window is worth that costs more than its pronunciation's ceiling, and whose
+    score is not below `least`."""
+    return max(
+        ear.calibration.most_confident(
+            sounds,
+            least - _penalty(sounds),
+            (ceiling + 1) / STEPS_PER_NAT / len(sounds.units),
+            rivals,
+        )
+        for sounds, ceiling in zip(pronunciations, ceilings, strict=True)
+    )
 
 
 def distinct(rows: Rows, shared: float) -> npt.NDArray[np.bool_]:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from earshot import lanes
 from earshot.errors import LibraryError
+from earshot.search import crowd
 from earshot.search.align import STEPS_PER_NAT, Plan
 from earshot.search.confidence import Calibration, Pronunciation
 from earshot.search.ear import Ear
@@ -28,6 +29,9 @@ from earshot.types import Span
 
 # What is remembered of one pass, in windows times pronunciations, about.
 LARGEST_PASS = 1 << 28
+
+# From so many queries in one pass on, what lies side by side is worked out for all together.
+CROWD = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -214,7 +218,13 @@ def search_columns(
             own = slice(first, first + len(plans[index]))
             first = own.stop
             asked.append(Asked(index, own, queries[index], plans[index]))
-        for one, ranked in settled(asked, found, ground, library, ear, top, min_confidence):
+        dearest = max((one.limit for one in flat), default=0)
+        if top is None and len(batch) >= CROWD and dearest < crowd.DEAREST:
+            together = [one for one in asked if one.plans]
+            done = crowd.settled(together, found, ground, library, ear, min_confidence)
+        else:
+            done = settled(asked, found, ground, library, ear, top, min_confidence)
+        for one, ranked in done:
             results[one.index] = ranked
     return results
 

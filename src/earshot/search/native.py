@@ -35,6 +35,11 @@ KERNELS = {
     "count16": "u2:1 i8 i8 i8:1",
     "places": "u1:1 i8 i8:2 i8:1 i8:2 i8:2 i8:2 u1:1 i8:1 i8:1 u1:1 u4:1 u4:1 u4:1 i8:2",
     "measure": "u1:3 i8:2 i8:2 i8:1 i8:1 i8:1 i8:2 f8:1 u1:2 u1:2 i8:2 i8:2 u1:2 f8:2",
+    "choose": "f8:2 i8:2 i8:1 i8:1 i8:1 i8:1 i8:1",
+    "seek": "u1:3 i8 i8 i8:2 i8:1 i8:1 i4:1 i8:2 i8:1 i8:1 i8:2 i8:1 i8 u1:2 u1:2 i4:1 i4:1 i4:1 "
+    "i8:1 i8:2",
+    "gauge": "u1:3 i8 i8 i8:2 i8:1 i8:2 i8:1 i8:1 i8:2 i8:1 f8:1 u1:2 u1:2 f8:1 i8:2 i8:2 u1:2 "
+    "f8:2",
     "distinct": "i8:2 i8:1 i8:1 i8 f8 u1:1",
     "scan": "u1:2 i8:2 i8:1 i8:2 i8:1",
     "trace": "u1:2 i8:2 i8:1 i8 i8 i8:2 u1:2 i8:2",
@@ -45,7 +50,8 @@ KERNELS = {
 (C-contiguous). All return a whole number."""
 
 _SOURCES = (
-    "kernels.py", "paths.py", "vectors.py", "beam.py", "compiled.py", "native.py", "../lanes.py",
+    "kernels.py", "crowd_kernels.py", "paths.py", "vectors.py", "beam.py", "compiled.py",
+    "native.py", "../lanes.py",
 )  # fmt: skip
 _SUFFIX = ".kernel"
 _DIGEST = 32

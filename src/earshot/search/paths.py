@@ -178,37 +178,45 @@ def measure(
                 dearer = min(np.int64(hard[frame, other]) + price, 255)
                 if dearer < soft[frame, column]:
                     soft[frame, column] = dearer
-        _trace_inner(soft, units, prices, 0, size - 1, states, came_from, parts)
-        cost = worst = clean = deleted = gaps = pause = pauses = word = 0
+        trace_inner(soft, units, prices, 0, size - 1, states, came_from, parts)
+        shown(parts, units.shape[1], words, clean_cost, size, found[row])
         doubt = 1.0
-        spoken_until, spoken_from = -1, size
         for unit in range(units.shape[1]):
-            cost += parts[2, unit]
-            worst = max(worst, parts[2, unit])
-            clean += parts[2, unit] < clean_cost
-            gaps += parts[3, unit]
-            if parts[0, unit] < 0:
-                deleted += 1
-                continue
-            begins = False
-            while word < words.shape[0] and words[word] <= unit:
-                begins = True
-                word += 1
-            if begins and spoken_until >= 0:
-                silent = parts[0, unit] - spoken_until - 1
-                pause = max(pause, silent)
-                pauses += silent
-            spoken_from = min(spoken_from, parts[0, unit])
-            spoken_until = parts[1, unit]
-            doubt *= _equally_likely(lanes, line + parts[0, unit], likely)
-        found[row, 0], found[row, 1], found[row, 2], found[row, 3] = cost, worst, clean, deleted
-        found[row, 4], found[row, 5] = gaps, pause
-        found[row, 6] = spoken_until - spoken_from + 1 - pauses
+            if parts[0, unit] >= 0:
+                doubt *= _equally_likely(lanes, line + parts[0, unit], likely)
         found[row, 7] = doubt
     return 0
 
 
-_trace_inner = compiled(trace)
+trace_inner = compiled(trace)
+
+
+@compiled
+def shown(parts: Any, units: int, words: Any, clean_cost: int, size: int, found: Any) -> None:
+    """The first seven numbers of a row of `measure`, from the `parts` of its trace."""
+    cost = worst = clean = deleted = gaps = pause = pauses = word = 0
+    spoken_until, spoken_from = -1, size
+    for unit in range(units):
+        cost += parts[2, unit]
+        worst = max(worst, parts[2, unit])
+        clean += parts[2, unit] < clean_cost
+        gaps += parts[3, unit]
+        if parts[0, unit] < 0:
+            deleted += 1
+            continue
+        begins = False
+        while word < words.shape[0] and words[word] <= unit:
+            begins = True
+            word += 1
+        if begins and spoken_until >= 0:
+            silent = parts[0, unit] - spoken_until - 1
+            pause = max(pause, silent)
+            pauses += silent
+        spoken_from = min(spoken_from, parts[0, unit])
+        spoken_until = parts[1, unit]
+    found[0], found[1], found[2], found[3] = cost, worst, clean, deleted
+    found[4], found[5] = gaps, pause
+    found[6] = spoken_until - spoken_from + 1 - pauses
 
 
 @compiled

@@ -44,7 +44,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, eq=False)
-class _Piece:
+class Piece:
     """The tracks that lie in the same lanes: their indexes, first blocks (rising), frames."""
 
     lanes: Lanes
@@ -105,10 +105,10 @@ class Sweep:
         """`ready`: the programs of the plans, if they have been made already."""
         self._plans = plans
         self._confusion = confusion
-        self._radius = max(round(NEIGHBOURHOOD_SECONDS / frame_seconds), 1)
+        self.radius = max(round(NEIGHBOURHOOD_SECONDS / frame_seconds), 1)
         self._threads = threads or processors()
         laid = tracks if isinstance(tracks, Laid) else Laid(tracks)
-        self._pieces, windows = laid.pieces, laid.windows
+        self.pieces, windows = laid.pieces, laid.windows
         self._places: list[tuple[list[Lowest], int]] = [([], 1)] * len(plans)
         self.histograms = [np.zeros(one.limit + 2, np.int64) for one in plans]
         for program in programs(plans, confusion) if ready is None else ready:
@@ -135,12 +135,17 @@ class Sweep:
         found = [np.concatenate([nothing, *(next(done) for _ in range(size))]) for size in sizes]
         return [one[np.lexsort((one[:, 2], one[:, 0]))] for one in found]
 
+    def windows(self, index: int, piece: int, ceiling: int) -> Columns:
+        """Where in a piece a plan costs no more than its ceiling: block * LANES + lane, rising."""
+        found, scale = self._places[index]
+        return np.flatnonzero(found[piece].reshape(-1) <= ceiling // scale)
+
     def _lowest(self, program: Program) -> list[Lowest]:
         """How low the cost of each plan of a program falls, by piece."""
         found: list[Lowest] = []
         tasks: list[Callable[[], None]] = []
         blocks = 0
-        for piece in self._pieces:
+        for piece in self.pieces:
             shape = (len(program.plans), piece.blocks, LANES)
             lowest = room(math.prod(shape), program.dtype).reshape(shape)
             found.append(lowest)
@@ -149,7 +154,7 @@ class Sweep:
                 end = min(first + RUN_BLOCKS, piece.blocks)
                 tasks.append(_running(piece.lanes, program, first, end, lowest))
         self._work(tasks, blocks * len(program.nodes) > WORTH_THREADS)
-        for piece, lowest in zip(self._pieces, found, strict=True):
+        for piece, lowest in zip(self.pieces, found, strict=True):
             if piece.others is not None:
                 lowest[:, piece.others] = program.most
         return found
@@ -173,11 +178,11 @@ class Sweep:
         plan = self._plans[index]
         program, columns = precise(plan, self._confusion)
         count, cheapest = len(plan.phones), plan.cheapest
-        before = self._radius + count + ceiling // cheapest
+        before = self.radius + count + ceiling // cheapest
         reach, most = ceiling + count * cheapest, min(plan.clip, plan.gap_clip)
-        bounds = np.array((ceiling, self._radius, before, reach, cheapest, most), np.int64)
+        bounds = np.array((ceiling, self.radius, before, reach, cheapest, most), np.int64)
         tasks = []
-        for piece, lowest in zip(self._pieces, found, strict=True):
+        for piece, lowest in zip(self.pieces, found, strict=True):
             places = np.flatnonzero(lowest.reshape(-1) <= ceiling // scale)
             # In the order of the lanes' steps: what lies side by side is read once for all.
             block, lane = np.divmod(places, LANES)
@@ -191,7 +196,7 @@ class Sweep:
         return in_threads(tasks, self._threads if worth else 1)
 
 
-def _pieces(tracks: Iterable[Track]) -> list[_Piece]:
+def _pieces(tracks: Iterable[Track]) -> list[Piece]:
     """Tracks by the lanes they lie in; empty ones left out."""
     together: dict[int, list[tuple[int, int, int]]] = {}
     lanes: dict[int, Lanes] = {}
@@ -202,7 +207,7 @@ def _pieces(tracks: Iterable[Track]) -> list[_Piece]:
     pieces = []
     for key, found in together.items():
         first, index, frames = np.array(sorted(found), np.int64).T.copy()
-        pieces.append(_Piece(lanes[key], index, first, frames))
+        pieces.append(Piece(lanes[key], index, first, frames))
     return pieces
 
 
@@ -213,7 +218,7 @@ def _running(
 
 
 def _looking(
-    piece: _Piece, line: Columns, program: Program, columns: Columns, bounds: Columns
+    piece: Piece, line: Columns, program: Program, columns: Columns, bounds: Columns
 ) -> Callable[[], Rows]:
     """Look into blocks of the time line.
 

@@ -246,3 +246,50 @@ def _shuffle() -> tuple[str, int] | None:
 
 
 _SHUFFLE = _shuffle()
+
+
+ABREAST = 16
+"""Units of one plan that `stride` advances at once."""
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def stride(_: Any, units: Any, gaps: Any, at: Any, emissions: Any, rules: Any, rule: Any,
+           size: Any, blanked: Any, stay: Any, far: Any) -> Any:  # fmt: skip
+    """ABREAST neighbouring units of one plan and the gaps behind them, a frame on.
+
+    Keys are whole numbers of 32 bits, not above `far`. At `at` in `units` and `gaps` lie those of
+    being there, the two in front of them are read too; at `at` less two in `emissions` what units
+    cost. `rules` has four rows of `size` numbers, from `rule` on: the charge of each gap, what
+    coming from the unit before costs, and from that before it, and what leaving one out does.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kinds = signature.args
+        unit, gap = (_Array(context, builder, kinds[one], args[one], ABREAST) for one in (0, 1))
+        emission = _Array(context, builder, kinds[3], args[3], ABREAST)
+        rule = _Array(context, builder, kinds[4], args[4], ABREAST)
+
+        def back(numbers: int) -> Any:
+            return builder.sub(args[2], args[2].type(numbers))
+
+        def row(number: int) -> Any:
+            past = builder.mul(args[6], args[6].type(number))
+            return rule.get(builder.add(args[5], past)).value
+
+        def low(one: Any, other: Any) -> Any:
+            return builder.select(builder.icmp_signed("<", one, other), one, other)
+
+        blanked, stay, far = (unit.spread(one).value for one in args[7:10])
+        here, gone = unit.get(args[2]).value, gap.get(args[2]).value
+        led = low(gap.get(back(1)).value, builder.add(unit.get(back(1)).value, row(1)))
+        skipped = low(gap.get(back(2)).value, builder.add(unit.get(back(2)).value, row(2)))
+        best = low(low(led, builder.add(skipped, row(3))), builder.add(here, stay))
+        new_unit = low(builder.add(best, emission.get(back(2)).value), far)
+        new_gap = low(builder.add(low(here, gone), builder.add(blanked, row(0))), far)
+        unit.put(args[2], _Vector(builder, new_unit))
+        gap.put(args[2], _Vector(builder, new_gap))
+        return context.get_dummy_value()
+
+    at_kind, number = types.uint64, types.int64
+    arguments = (units, gaps, at_kind, emissions, rules, at_kind, at_kind, number, number, number)
+    return types.void(*arguments), generate
