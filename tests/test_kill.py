@@ -335,13 +335,13 @@ def drive(scene_name: str, work: Path, kills: int = 0) -> None:
     read_plainly()
     scene = SCENES[scene_name](work)
     moments = calls = 0
-    for number, mode in enumerate(MODES[:1] if kills else MODES):
+    while moments < kills:  # one that was over before it was killed does not count
+        moments += disturb(scene, work / "library", 0, MODES[0])
+    for number, mode in enumerate(() if kills else MODES):
         # Each call is one to die before; every fifth one is refused, or meets the power cut.
         moment, step = (1, 1) if number == 0 else (number, len(MODES) - 1)
-        while disturb(scene, work / "library", 0 if kills else moment, mode):
+        while disturb(scene, work / "library", moment, mode):
             moments += 1
-            if moments == kills:
-                break
             calls = max(calls, moment)
             moment += step
     print(moments, calls)

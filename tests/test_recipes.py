@@ -179,7 +179,7 @@ def test_a_missing_lexicon_is_said_with_what_to_install(
 ) -> None:
     monkeypatch.setattr(heads_data.importlib.util, "find_spec", lambda name: None)
     assert heads_data.main(["--target", str(tmp_path)]) == 1
-    assert "pip install textblob" in capsys.readouterr().err
+    assert "pip install 'earshot[recipes]'" in capsys.readouterr().err
 
 
 def test_no_page_is_on_two_sides(tmp_path: Path) -> None:

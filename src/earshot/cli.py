@@ -118,7 +118,7 @@ app = typer.Typer(
 )
 
 app.add_typer(network_app, name="network")
-app.command(epilog="Example: ffmpeg -i rtsp://... -f wav - | earshot stream 'call 17'")(stream)
+app.command(epilog="Example: earshot stream 'call 17' < call.wav")(stream)
 app.command(epilog="Example: earshot show 3f2a1b --plot heard.svg --query 'quarterly report'")(show)
 app.command(epilog="Example: earshot check --repair --library ~/work")(check)
 app.command(epilog="Example: earshot optimize --library ~/work")(optimize)

@@ -54,7 +54,8 @@ def stream(
     """Listen to standard input while it grows: what was said can be searched within two seconds.
 
     Any container that can be read without seeking (WAV, MP3, Ogg, FLAC, Matroska, MPEG-TS), or
-    bare samples with --raw. The recording ends with its input, or with Ctrl-C.
+    bare samples with --raw, such as `ffmpeg -i ADDRESS -f wav -` gives. The recording ends with its
+    input, or with Ctrl-C.
     """
     from earshot import media  # loads FFmpeg
 
