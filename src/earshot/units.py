@@ -35,6 +35,7 @@ PHONES: Phones = (
 # fmt: on
 
 LONGEST_QUERY = 200  # characters
+_WAYS = 8  # pronunciations of a query, if no other number is asked for
 MOST_UNITS = 60  # about five seconds of speech; longer queries are hardly said twice alike
 FEWEST_UNITS = 2  # one phone is found everywhere
 SPOKEN_LIMIT = 4  # readings of the text that are tried
@@ -127,7 +128,7 @@ class Speller:
             units = _units_of(folder / "network.json")
         return cls(folder, units, Lexicon.open(folder / "lexicon.txt"), joined)
 
-    def pronunciations(self, text: str, limit: int = 8) -> list[Pronunciation]:
+    def pronunciations(self, text: str, limit: int = _WAYS) -> list[Pronunciation]:
         """Up to `limit` pronunciations of a query, best first, no two with the same units.
 
         Each reading of the text is there with its best pronunciation before any has a second.
@@ -149,7 +150,8 @@ class Speller:
                 f"The query {text.strip()!r} is a single letter, which is found everywhere: give "
                 "at least one word."
             )
-        found = self._ranked(text, max(1, limit))
+        # The likeliest may be too long to search for where a rarer reading is not.
+        found = self._ranked(text, max(_WAYS, limit))
         fits = [one for one in found if FEWEST_UNITS <= len(one.units) <= MOST_UNITS]
         if not fits and len(found[0].units) < FEWEST_UNITS:
             raise QueryError(
@@ -163,7 +165,7 @@ class Speller:
             )
         return [
             Pronunciation(one.units, one.words, rank, one.log_probability, one.spelled)
-            for rank, one in enumerate(fits)
+            for rank, one in enumerate(fits[: max(1, limit)])
         ]
 
     def transcript(self, text: str) -> Pronunciation:
