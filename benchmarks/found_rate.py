@@ -11,18 +11,15 @@ costs. `benchmarks/README.md` says how each is measured. `--save` keeps the repo
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
 import platform
-import shlex
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +31,11 @@ from metrics import SystemResult
 from ours import search_with_earshot
 from peers import keyphrases, transcripts
 from platformdirs import user_cache_path
+from reports import ROOT, conclude, head
 
 from earshot.network import SHIPPED
 from earshot.units import PHONES, Speller
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 SPEECH_VARIABLE = "EARSHOT_SPEECH"
 PACKAGES = ("earshot", "pocketsphinx", "onnxruntime", "numpy", "numba", "av")
 QUICK_MINUTES, QUICK_RECORDING_SECONDS, QUICK_QUERIES = 1.2, 33.0, 15
@@ -92,13 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     report = measure(options, speech)
     print(as_text(report))
-    if options.save:
-        target = RESULTS / f"found_rate_{report['date']}.json"
-        target.parent.mkdir(exist_ok=True)
-        target.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        print(f"kept in {target}")
-    if options.json:
-        print(json.dumps(report))
+    conclude(report, options)
     return 0
 
 
@@ -131,11 +121,7 @@ def measure(options: argparse.Namespace, speech: Path) -> dict[str, Any]:
                     f"3, adding at {costs[-1].add_x_real_time:.1f} x real time"
                 )
     return {
-        "benchmark": "found_rate",
-        "date": datetime.date.today().isoformat(),
-        "command": command(sys.argv),
-        "hardware": hardware(),
-        "versions": versions(),
+        **head("found_rate", sys.argv[1:], versions()),
         "network": json.loads((options.network / "network.json").read_bytes())["fingerprint"],
         "corpus": {
             "minutes": round(joined.total_seconds / 60, 2),
@@ -238,20 +224,6 @@ def as_text(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def hardware() -> dict[str, Any]:
-    """What the figures were measured on."""
-    model = platform.processor() or platform.machine()
-    described = Path("/proc/cpuinfo")
-    if described.is_file():
-        names = [
-            line.partition(":")[2].strip()
-            for line in described.read_text(encoding="utf-8").splitlines()
-            if line.startswith("model name")
-        ]
-        model = names[0] if names else model
-    return {"cpu": model, "cores": os.cpu_count(), "system": f"{platform.system()}"}
-
-
 def versions() -> dict[str, str]:
     """Versions of what took part; a package that is run from its source has none."""
     found = {"python": platform.python_version()}
@@ -312,13 +284,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     known.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
     known.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes of the peers")
     return completed(known.parse_args(arguments))
-
-
-def command(words: Sequence[str]) -> str:
-    """The command line that repeats a run, less where the folders lie on this machine."""
-    folders = {"--speech": "SPEECH", "--work": "WORK", "--network": "NETWORK", "--card": "CARD"}
-    shown = [folders.get(before, word) for before, word in pairwise(["python", *words])]
-    return shlex.join(["python", *shown])
 
 
 def _say(text: str) -> None:

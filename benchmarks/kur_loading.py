@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from kur_overhead import kurfile
-from kur_runs import RECIPES, keep, report
+from kur_runs import RECIPES, report
+from reports import keep
 
 from kur.assemble import assemble, providers
 from kur.backend import keras

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kur_runs import BACKENDS, RECIPES, ROOT, keep, kur, report
+from kur_runs import BACKENDS, RECIPES, kur, report
+from reports import ROOT, keep
 
 MNIST = ROOT.parent / "shared" / "data" / "images" / "mnist"
 KURFILE = RECIPES / "mnist.yml"

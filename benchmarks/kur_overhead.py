@@ -21,7 +21,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kur_runs import RECIPES, ROOT, keep, report
+from kur_runs import RECIPES, report
+from reports import ROOT, keep
 
 from kur.assemble import providers
 from kur.backend import keras

@@ -1,12 +1,10 @@
-"""Runs `kur` on a Kurfile as a user would, and keeps what came of it with hardware and date.
+"""Runs `kur` on a Kurfile as a user would, and reports what came of it.
 
 Knows the command line of `kur`; nothing of networks or data.
 """
 
 from __future__ import annotations
 
-import datetime
-import json
 import os
 import platform
 import re
@@ -21,9 +19,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from reports import ROOT, head
+
 RECIPES = ROOT / "recipes"
-RESULTS = ROOT / "benchmarks" / "results"
 BACKENDS = ("torch", "jax", "tensorflow")
 _DISTRIBUTIONS = {
     "torch": ("torch",),
@@ -91,36 +89,7 @@ def environment(threads: int) -> dict[str, str]:
 def report(name: str, arguments: Sequence[str] | None, **found: Any) -> dict[str, Any]:
     """The figures `found`, with what they were measured on and by which command."""
     words = sys.argv[1:] if arguments is None else arguments
-    # Where data lies on this machine is nobody's business.
-    shown = [Path(word).name if Path(word).is_absolute() else word for word in words]
-    return {
-        "benchmark": name,
-        "date": datetime.date.today().isoformat(),
-        "command": shlex.join(["python", f"benchmarks/{name}.py", *shown]),
-        "hardware": hardware(),
-        "versions": versions(),
-        **found,
-    }
-
-
-def keep(found: Mapping[str, Any]) -> Path:
-    """Write a report to the results."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{found['benchmark']}_{found['date']}.json"
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    return path
-
-
-def hardware() -> dict[str, Any]:
-    """What the figures were measured on, and how busy it was."""
-    model = platform.processor() or platform.machine()
-    described = Path("/proc/cpuinfo")
-    if described.is_file():
-        lines = described.read_text(encoding="utf-8").splitlines()
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        model = names[0] if names else model
-    load = round(os.getloadavg()[0], 1)
-    return {"cpu": model, "cores": os.cpu_count(), "system": platform.system(), "load": load}
+    return {**head(name, words, versions()), **found}
 
 
 def versions() -> dict[str, str]:

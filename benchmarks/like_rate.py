@@ -12,8 +12,6 @@ per query and hour, MTWV: see `benchmarks/README.md`.
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import os
 import sys
 import tempfile
@@ -25,10 +23,11 @@ from typing import Any
 import corpus as speech_corpus
 import metrics
 from alignment import Aligner
-from found_rate import RESULTS, SPEECH_VARIABLE, hardware, versions
+from found_rate import SPEECH_VARIABLE, versions
 from metrics import Finding, Occurrence
 from ours import open_library
 from platformdirs import user_cache_path
+from reports import ROOT, conclude, head
 
 from earshot.errors import QueryError
 from earshot.library import MIN_CONFIDENCE, Library
@@ -36,7 +35,6 @@ from earshot.network import SHIPPED
 from earshot.types import SearchResult, Span
 from earshot.units import PHONES, Speller
 
-ROOT = Path(__file__).resolve().parents[1]
 LEAST_LETTERS = 6
 MARGIN = 0.04  # seconds that a person marks beyond the word on both sides
 
@@ -58,12 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = measure(options.speech, 5.0 if options.quick else options.minutes, options.work)
     for row in report["rows"]:
         print("  ".join(f"{name} {value}" for name, value in row.items()))
-    if options.save:
-        target = RESULTS / f"like_rate_{report['date']}.json"
-        target.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        print(f"kept in {target}")
-    if options.json:
-        print(json.dumps(report))
+    conclude(report, options)
     return 0
 
 
@@ -91,11 +84,7 @@ def measure(speech: Path, minutes: float, work: Path) -> dict[str, Any]:
         library.add(files)
         rows = [row(system, library, words, joined.total_seconds) for system in ("text", "example")]
     return {
-        "benchmark": "like_rate",
-        "date": datetime.date.today().isoformat(),
-        "command": " ".join(["python", "benchmarks/like_rate.py", *sys.argv[1:]]),
-        "hardware": hardware(),
-        "versions": versions(),
+        **head("like_rate", sys.argv[1:], versions()),
         "minutes": round(joined.total_seconds / 60, 1),
         "rows": rows,
     }

@@ -12,8 +12,6 @@ or an error ends the benchmark. The same searches without anything being added a
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import os
 import subprocess
 import sys
@@ -25,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from found_rate import RESULTS, hardware, versions
+from found_rate import versions
+from reports import conclude, head
 from search_speed import UNITS, make_library, queries_of
 
 from earshot.library import Library
@@ -67,12 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     report = measure(options)
     print(as_text(report))
-    if options.save:
-        target = RESULTS / f"load_{report['date']}.json"
-        target.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        print(f"kept in {target}")
-    if options.json:
-        print(json.dumps(report))
+    conclude(report, options)
     return 0
 
 
@@ -89,11 +83,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             still = searched(library, queries, options.searchers, options.seconds)
             growing = while_added(library, queries, options)
     return {
-        "benchmark": "load",
-        "date": datetime.date.today().isoformat(),
-        "command": " ".join(["python", "benchmarks/load.py", *sys.argv[1:]]),
-        "hardware": hardware(),
-        "versions": versions(),
+        **head("load", sys.argv[1:], versions()),
         "load_average": [round(one, 1) for one in os.getloadavg()],  # other work on the machine
         "hours": options.hours,
         "searchers": options.searchers,

@@ -14,7 +14,6 @@ table into it, between two comments that say where.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import re
 import sys
@@ -30,9 +29,9 @@ import metrics
 import numpy as np
 from alignment import Aligner
 from corpus import CONDITIONS, Corpus, Query
-from found_rate import RESULTS
 from metrics import SystemResult
 from ours import search_with_earshot
+from reports import conclude, head
 
 from earshot.library import MIN_CONFIDENCE
 from earshot.network import SHIPPED
@@ -81,12 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.card:
         options.card.with_name(PICTURE).write_text(picture(report), encoding="utf-8")
         write_into(options.card, report)
-    if options.save:
-        target = RESULTS / f"reliability_{report['date']}.json"
-        target.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        print(f"kept in {target}")
-    if options.json:
-        print(json.dumps(report))
+    conclude(report, options)
     return 0
 
 
@@ -114,11 +108,7 @@ def measure(options: argparse.Namespace, speech: Path) -> dict[str, Any]:
             shown += judged(condition, result, joined, queries, units)
             values[condition] = one_threshold(result, joined, queries)
     return {
-        "benchmark": "reliability",
-        "date": datetime.date.today().isoformat(),
-        "command": found_rate.command(sys.argv),
-        "hardware": found_rate.hardware(),
-        "versions": found_rate.versions(),
+        **head("reliability", sys.argv[1:], found_rate.versions()),
         "network": json.loads((options.network / "network.json").read_bytes())["fingerprint"],
         "minutes": round(joined.total_seconds / 60, 2),
         "queries": len(queries),

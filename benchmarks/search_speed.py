@@ -15,9 +15,7 @@ those of the processors, which other work on the machine changes less.
 from __future__ import annotations
 
 import argparse
-import datetime
 import hashlib
-import json
 import os
 import resource
 import subprocess
@@ -30,8 +28,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from found_rate import RESULTS, ROOT, hardware, versions
+from found_rate import versions
 from peers import keyphrases
+from reports import ROOT, conclude, head
 from sound import SAMPLE_RATE, read_audio
 
 from earshot.catalog import Catalog
@@ -67,13 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     report = measure(options)
     print(as_text(report))
-    if options.save:
-        target = RESULTS / f"search_speed_{report['date']}.json"
-        target.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        plot(report, target.with_suffix(".svg"))
-        print(f"kept in {target}")
-    if options.json:
-        print(json.dumps(report))
+    kept = conclude(report, options)
+    if kept is not None:
+        plot(report, kept.with_suffix(".svg"))
     return 0
 
 
@@ -95,11 +90,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         cold = search_cold(Path(name) / f"{usual:g}", usual, queries[0], options.cold)
     largest = rows[-1]
     return {
-        "benchmark": "search_speed",
-        "date": datetime.date.today().isoformat(),
-        "command": " ".join(["python", "benchmarks/search_speed.py", *sys.argv[1:]]),
-        "hardware": hardware(),
-        "versions": versions(),
+        **head("search_speed", sys.argv[1:], versions()),
         "network": network.fingerprint,
         "units_of_queries": UNITS,
         "hours_per_second": largest["hours_per_second"],

@@ -12,8 +12,6 @@ written with a capital inside a sentence). Also what a snippet costs in processo
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import os
 import re
 import sys
@@ -24,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from found_rate import RESULTS, SPEECH_VARIABLE, hardware, versions
+from found_rate import SPEECH_VARIABLE, versions
+from reports import conclude, head
 from sound import read_audio
 
 from earshot.decoding import SENTENCE, decode
@@ -61,12 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"a snippet of {report['snippet_seconds']:g} s of speech takes "
         f"{report['snippet_milliseconds']} ms of one core"
     )
-    if options.save:
-        target = RESULTS / f"snippets_{report['date']}.json"
-        target.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        print(f"kept in {target}")
-    if options.json:
-        print(json.dumps(report))
+    conclude(report, options)
     return 0
 
 
@@ -98,11 +92,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         rows += [row(side, corpus, found) for corpus, found in sorted(by_corpus.items())]
     around = 2 * (AROUND_SECONDS + RUN_UP_SECONDS)
     return {
-        "benchmark": "snippets",
-        "date": datetime.date.today().isoformat(),
-        "command": " ".join(["python", "benchmarks/snippets.py", *sys.argv[1:]]),
-        "hardware": hardware(),
-        "versions": versions(),
+        **head("snippets", sys.argv[1:], versions()),
         "network": network.fingerprint,
         "rows": rows,
         "snippet_seconds": around,

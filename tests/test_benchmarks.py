@@ -21,6 +21,7 @@ import kur_loading
 import load
 import peers
 import reliability
+import reports
 import search_speed
 import sound
 import speech_data
@@ -392,3 +393,9 @@ def test_clips_are_loaded_and_learned_from(
     assert all(each["of_wall"] > 0 for each in found["clips_per_second"].values())
     assert kur_loading.main(["--manifest", str(tmp_path / "none")]) == 1
     assert "not there" in capsys.readouterr().err
+
+
+def test_a_report_says_nothing_of_where_things_lie() -> None:
+    words = ["--quick", "--speech", "a folder", "--mnist", "/somewhere/mnist", "--rounds", "3"]
+    wanted = "python benchmarks/name.py --quick --speech SPEECH --mnist mnist --rounds 3"
+    assert reports.head("name", words, {})["command"] == wanted
