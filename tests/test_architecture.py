@@ -36,7 +36,7 @@ GOLDEN = ROOT / "tests" / "golden"
 # fmt: off
 LAYERS = {
     "earshot": [
-        "errors", "types",
+        "errors", "types", "fetching",
         "media", "features", "network",
         "query", "about", "numerals", "spoken", "lexicon", "letters", "units", "spellers",
         "phone_names", "ctc_models", "lanes", "index", "search", "installed", "language",

@@ -7,6 +7,8 @@ prints it and exits with `exit_status`; it knows nothing of where the errors com
     ├── UsageError        what was asked makes no sense (bad option, unknown recording)
     │   └── QueryError    a query that cannot be searched for
     ├── MediaError        a file that cannot be listened to (missing, empty, no audio, damaged)
+    ├── FetchError        something that cannot be had from its URL, or sent to one
+    │   └── AddressRefused  a URL that is never asked for: no public address, no http
     ├── NetworkError      a network folder that cannot be used
     ├── LibraryError      a library that cannot be opened, read or written
     │   ├── LibraryBusy   another process is writing to it
@@ -42,6 +44,14 @@ class QueryError(UsageError):
 
 class MediaError(EarshotError):
     """A file that cannot be listened to."""
+
+
+class FetchError(EarshotError):
+    """Something that cannot be had from its URL, or not be sent to one."""
+
+
+class AddressRefused(FetchError):
+    """A URL that is never asked for: no http, no public address, another service's port."""
 
 
 class NetworkError(EarshotError):
