@@ -24,6 +24,7 @@ from earshot.about import NOTHING, about
 from earshot.alignments import print_why
 from earshot.asking import example, filters, joined, pairs, read_queries
 from earshot.errors import EarshotError, QueryError, UsageError
+from earshot.feeds_cli import feeds, follow, sync_, unfollow
 from earshot.library import MIN_CONFIDENCE, TOP, Library
 from earshot.network_cli import network_app
 from earshot.options import (
@@ -122,6 +123,10 @@ app.command(epilog="Example: earshot stream 'call 17' < call.wav")(stream)
 app.command(epilog="Example: earshot show 3f2a1b --plot heard.svg --query 'quarterly report'")(show)
 app.command(epilog="Example: earshot check --repair --library ~/work")(check)
 app.command(epilog="Example: earshot optimize --library ~/work")(optimize)
+app.command(epilog="Example: earshot follow https://example.org/feed.xml --newest 20")(follow)
+app.command(epilog="Example: earshot unfollow 'Deep Talks'")(unfollow)
+app.command(epilog="Example: earshot feeds --opml podcasts.opml")(feeds)
+app.command("sync", epilog="Example: earshot sync --every 1h")(sync_)
 
 
 def main() -> NoReturn:

@@ -9,6 +9,7 @@ prints it and exits with `exit_status`; it knows nothing of where the errors com
     ├── MediaError        a file that cannot be listened to (missing, empty, no audio, damaged)
     ├── FetchError        something that cannot be had from its URL, or sent to one
     │   └── AddressRefused  a URL that is never asked for: no public address, no http
+    ├── FeedError         a document that is no feed of episodes
     ├── NetworkError      a network folder that cannot be used
     ├── LibraryError      a library that cannot be opened, read or written
     │   ├── LibraryBusy   another process is writing to it
@@ -52,6 +53,10 @@ class FetchError(EarshotError):
 
 class AddressRefused(FetchError):
     """A URL that is never asked for: no http, no public address, another service's port."""
+
+
+class FeedError(EarshotError):
+    """A document that is no feed of episodes."""
 
 
 class NetworkError(EarshotError):

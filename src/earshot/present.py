@@ -221,6 +221,14 @@ def print_recordings(terminal: Console, recordings: Iterable[Recording]) -> None
     terminal.print(Text(f"{count} recording{'s' * (count != 1)}, {hours:.1f} hours"), style="dim")
 
 
+def print_rows(terminal: Console, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Show a table of texts to a person."""
+    table = _table(*names)
+    for row in rows:
+        table.add_row(*(Text(printable(cell), overflow="fold") for cell in row))
+    terminal.print(table)
+
+
 def print_recording(terminal: Console, recording: Recording) -> None:
     """Show everything about one recording to a person."""
     for name, value in (

@@ -67,7 +67,8 @@ DAMAGED = FILE + ".damaged"
 
 _LOCK = ".lock"
 _LOOK_AGAIN = 0.02  # seconds
-_OURS = {_LOCK, SEGMENTS, FILE + ".part"}  # what a crash while creating a library may leave
+# What a crash while creating a library may leave, and what sources remember before its first file.
+_OURS = {_LOCK, SEGMENTS, FILE + ".part", "sources"}
 
 
 @contextmanager
