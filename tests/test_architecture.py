@@ -42,8 +42,8 @@ LAYERS = {
         "phone_names", "ctc_models", "lanes", "index", "search", "installed", "language",
         "decoding", "rows", "catalog", "rescue", "clipping", "outcome", "adding", "streaming",
         "upkeep", "example", "paging", "searching", "explaining", "snippets", "library",
-        "sources", "picture", "plotting", "picturing", "present", "alignments", "asking",
-        "options", "progress",
+        "sources", "picture", "plotting", "picturing", "topics", "present", "alignments", "asking",
+        "options", "progress", "topic_lines", "label_cli", "topic_cli",
         "network_cli", "show_cli", "upkeep_cli", "stream_cli", "feeds_cli", "cli",
     ],
     "kur": [
@@ -281,7 +281,8 @@ def _extra(module: Module) -> str:
     if module.layer == "sources":
         return {"feeds": "feeds"}.get(module.path.stem, "")
     if module.package == "earshot":
-        return {"ctc_models": "transformers", "picture": "plot"}.get(module.layer, "")
+        extras = {"ctc_models": "transformers", "picture": "plot", "topics": "topics"}
+        return extras.get(module.layer, "")
     return "" if module.name in ALLOWED_OF_KUR | {"kur"} else "train"
 
 
@@ -309,10 +310,9 @@ def _top_level_imports(path: Path) -> set[str]:
 
 @cache
 def installed_by(extra: str) -> frozenset[str]:
-    """The modules that pyproject.toml asks for: those of the base install, and of an extra."""
+    """What pyproject.toml asks for in the base install, and in an extra."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    wanted = [*project["dependencies"]]
-    waiting = [extra] if extra else []
+    wanted, waiting = [*project["dependencies"]], [extra] if extra else []
     while waiting:
         for one in project["optional-dependencies"][waiting.pop()]:
             inner = re.match(r"earshot\[(.*)\]", one)
@@ -326,7 +326,7 @@ def installed_by(extra: str) -> frozenset[str]:
 def _requirement(text: str) -> str:
     """The module that a requirement installs."""
     name = re.split(r"[^\w-]", text)[0].lower().replace("-", "_")
-    return {"pyyaml": "yaml"}.get(name, name)
+    return {"pyyaml": "yaml", "scikit_learn": "sklearn"}.get(name, name)
 
 
 def test_the_base_install_says_what_training_needs() -> None:

@@ -25,6 +25,7 @@ from earshot.alignments import print_why
 from earshot.asking import example, filters, joined, pairs, read_queries
 from earshot.errors import EarshotError, QueryError, UsageError
 from earshot.feeds_cli import feeds, follow, sync_, unfollow
+from earshot.label_cli import label_app
 from earshot.library import MIN_CONFIDENCE, TOP, Library
 from earshot.network_cli import network_app
 from earshot.options import (
@@ -82,6 +83,7 @@ from earshot.present import (
 from earshot.progress import progress_bar, stoppable
 from earshot.show_cli import show
 from earshot.stream_cli import stream
+from earshot.topic_cli import topic_app
 from earshot.types import SearchResult, Span
 from earshot.upkeep_cli import check, optimize
 
@@ -119,6 +121,8 @@ app = typer.Typer(
 )
 
 app.add_typer(network_app, name="network")
+app.add_typer(label_app, name="label")
+app.add_typer(topic_app, name="topic")
 app.command(epilog="Example: earshot stream 'call 17' < call.wav")(stream)
 app.command(epilog="Example: earshot show 3f2a1b --plot heard.svg --query 'quarterly report'")(show)
 app.command(epilog="Example: earshot check --repair --library ~/work")(check)

@@ -270,7 +270,7 @@ class Library:
         else:
             label, heard = f"like {os.fspath(example)}", heard_in(Path(example), self._listener())
         network = snapshot.manifest.network
-        language = Language.open(self._network_folder(), network.units)
+        language = Language.open(self.network_folder(), network.units)
         ways = exampled(heard, network.units, network.blank, language)
         asked = exemplified(label, ways, where)
         return next(self._answered([asked], view, snapshot, Extras(why, snippets, typed=False)))
@@ -287,8 +287,16 @@ class Library:
         if self._speller is None:
             from earshot.spellers import open_speller  # reads a dictionary of 130,000 words
 
-            self._speller = open_speller(self._network_folder())
+            self._speller = open_speller(self.network_folder())
         return self._speller.pronunciations(phrase)
+
+    def field(self, snapshot: Snapshot | None = None) -> Field:
+        """What a search searches now (or did then), for those who do something else with it."""
+        snapshot = snapshot or self._present()
+        field = self._field
+        if field is None or field.snapshot is not snapshot:
+            field = self._field = Field(snapshot, self._calibrated(), self._rows)
+        return field
 
     def list(self, where: str = "") -> tuple[Recording, ...]:
         """All recordings that filters `where` (`tag:news longer:10m`) fit, in the order of adding.
@@ -301,10 +309,7 @@ class Library:
         return tuple(sorted(there, key=lambda row: (row.added, row.path)))
 
     def show(self, name: str) -> Recording:
-        """The recording that `name` means: an id, the beginning of one, a path or a title.
-
-        Raises UsageError when none or several fit.
-        """
+        """The recording that an id, its beginning, a path or a title means; else UsageError."""
         return rows.pick(name, self.list())
 
     def edit(self, name: str, about: About) -> Recording:
@@ -372,8 +377,7 @@ class Library:
     def optimize(self) -> Optimized:
         """Merge segments, take what was removed off the disk, bring old formats up to date.
 
-        Searches go on meanwhile. Raises LibraryError when the library cannot be written, or is
-        damaged.
+        Searches go on meanwhile. Raises LibraryError for a library that is damaged or read-only.
         """
         from earshot.upkeep import optimize  # loads FFmpeg
 
@@ -391,8 +395,7 @@ class Library:
     def repair(self, *, media: bool = False) -> tuple[Finding, ...]:
         """Mend what `check` finds, as far as it can be mended; return what was found and done.
 
-        Nothing that is healthy is lost: damaged recordings are dropped by name, each with the
-        command that adds it again.
+        Nothing healthy is lost; damaged recordings are dropped, with the command that adds them.
         """
         from earshot.upkeep import repair  # see `optimize`
 
@@ -410,14 +413,12 @@ class Library:
     def _answered(
         self, asked: Sequence[Asked], view: View, snapshot: Snapshot, extras: Extras
     ) -> Iterator[SearchResult]:
-        field = self._field
-        if field is None or field.snapshot is not snapshot:
-            field = self._field = Field(snapshot, self._calibrated(), self._rows)
+        field = self.field(snapshot)
         for result in searching.search(asked, field, view):
             if extras.why or extras.snippets:
                 from earshot.snippets import told  # a search needs none of it
 
-                result = told(result, snapshot, field.calibration, self._network_folder(), extras)
+                result = told(result, snapshot, field.calibration, self.network_folder(), extras)
             yield result
 
     def _said(
@@ -481,7 +482,7 @@ class Library:
             return None
         return by_fingerprint(manifest.network.fingerprint) if manifest.segments else None
 
-    def _network_folder(self) -> Path:
+    def network_folder(self) -> Path:
         """Where the network's dictionary and calibration lie."""
         network = self._listener()
         return network.folder if isinstance(network, Network) else SHIPPED
@@ -490,10 +491,10 @@ class Library:
         if self._calibration is None:
             from earshot.search import Calibration  # see `_search`
 
-            self._calibration = Calibration.open(self._network_folder() / "confidence.json")
+            self._calibration = Calibration.open(self.network_folder() / "confidence.json")
         return self._calibration
 
 
 def _entry(network: Listener) -> NetworkEntry:
-    units = tuple(network.units)
-    return NetworkEntry(network.fingerprint, units, network.blank, network.frame_seconds)
+    known = tuple(network.units), network.blank, network.frame_seconds
+    return NetworkEntry(network.fingerprint, *known)

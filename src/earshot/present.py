@@ -203,7 +203,7 @@ def _nothing(result: SearchResult, look: Look, searched: str) -> str:
 
 def print_recordings(terminal: Console, recordings: Iterable[Recording]) -> None:
     """Show recordings to a person, one line each."""
-    table = _table("Id", "Title", "Length", "Channels", "Path")
+    table = plain_table("Id", "Title", "Length", "Channels", "Path")
     hours = 0.0
     count = 0
     for recording in recordings:
@@ -223,7 +223,7 @@ def print_recordings(terminal: Console, recordings: Iterable[Recording]) -> None
 
 def print_rows(terminal: Console, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Show a table of texts to a person."""
-    table = _table(*names)
+    table = plain_table(*names)
     for row in rows:
         table.add_row(*(Text(printable(cell), overflow="fold") for cell in row))
     terminal.print(table)
@@ -274,7 +274,7 @@ def _mentions_table(mentions: Sequence[Mention], offset: int, unicode: bool) -> 
     snippets = any(mention.snippet for mention in mentions)
     if snippets:
         columns.append("Said, about")
-    table = _table("#", "Recording", "Time", "Confidence", *columns)
+    table = plain_table("#", "Recording", "Time", "Confidence", *columns)
     channels = any(mention.channel for mention in mentions)
     for number, mention in enumerate(mentions, start=offset + 1):
         title = printable(mention.title)
@@ -294,7 +294,7 @@ def _mentions_table(mentions: Sequence[Mention], offset: int, unicode: bool) -> 
 
 def _groups_table(groups: Sequence[Group], offset: int, unicode: bool) -> Table:
     """One recording a row; of its mentions the times of the first few."""
-    table = _table("#", "Recording", "Confidence", "Mentions", "At")
+    table = plain_table("#", "Recording", "Confidence", "Mentions", "At")
     for number, group in enumerate(groups, start=offset + 1):
         times = [clock(mention.start) for mention in group.mentions[:_TIMES]]
         if len(group.mentions) > _TIMES:
@@ -331,7 +331,8 @@ def _sounds(mention: Mention) -> str:
     return " ... ".join(" ".join(one.units) for one in mention.heard)
 
 
-def _table(*columns: str) -> Table:
+def plain_table(*columns: str) -> Table:
+    """A table without lines, its numbers to the right."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in _NUMBERS else "left")

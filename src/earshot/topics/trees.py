@@ -1,0 +1,179 @@
+"""Numbers and yes or no -> boosted trees on the few phrases that decide.
+
+Phrases are eliminated recursively: trees on all that are left, the half that they use least goes,
+and so on; how many may stay is found by cross-validation. All of it sees only the recordings that
+it is given, so whoever keeps some out may test on them. This module knows nothing of what a label
+means, of recordings or phrases but their numbers; `lightgbm` grows the trees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from earshot.errors import MissingExtra
+from earshot.topics.features import KINDS, Table
+
+if TYPE_CHECKING:
+    import lightgbm
+
+SCREENED = 128
+"""Phrases that the elimination begins with: those that go best with the answer, one by one."""
+
+FEWEST = 4
+"""Phrases that it ends with at the latest."""
+
+ORDERED = 6
+"""Of so many of the most used phrases it matters which comes first."""
+
+INNER_FOLDS = 3
+ROUNDS = 80
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grown:
+    """Trees that say yes or no: on which phrases and orders (pairs of phrases), in LightGBM's text.
+
+    `phrases` are in the order of their use, the most used first.
+    """
+
+    phrases: tuple[int, ...]
+    orders: tuple[tuple[int, int], ...]
+    text: str
+
+    def scores(self, table: Table) -> Floats:
+        """Log-odds of yes (recordings,), not calibrated."""
+        raw = self._booster().predict(self._columns(table), raw_score=True, num_threads=1)
+        return np.asarray(raw, np.float64)
+
+    def contributions(self, table: Table) -> Floats:
+        """What each phrase, then each order, adds to the log-odds (recordings, phrases + orders).
+
+        These are SHAP values, summed over what is told of a phrase.
+        """
+        raw = self._booster().predict(self._columns(table), pred_contrib=True, num_threads=1)
+        every = np.asarray(raw, np.float64)
+        kinds, own = len(KINDS), len(self.phrases)
+        of_phrase = every[:, : own * kinds].reshape(len(every), own, kinds).sum(axis=2)
+        return np.concatenate((of_phrase, every[:, own * kinds : -1]), axis=1)
+
+    def _columns(self, table: Table) -> npt.NDArray[np.float32]:
+        return table.columns(self.phrases, self.orders)
+
+    def _booster(self) -> lightgbm.Booster:
+        made: lightgbm.Booster = _lightgbm().Booster(model_str=self.text)
+        return made
+
+
+def grow(table: Table, truth: Bools, groups: Ints, seed: int) -> Grown:
+    """Learn yes or no of recordings.
+
+    truth: (recordings,); groups: by recording a number that those share which must not lie on both
+    sides of a test. Equal calls give equal trees.
+    """
+    size = _size(table, truth, groups, seed)
+    (phrases, uses), *_ = reversed(_path(table, truth, seed, size))
+    ranked = [phrases[at] for at in np.argsort(-uses, kind="stable").tolist()]
+    orders = tuple(combinations(ranked[:ORDERED], 2))
+    booster = _trained(table.columns(ranked, orders), truth, seed)
+    return Grown(tuple(ranked), orders, booster.model_to_string())
+
+
+def folds(truth: Ints, groups: Ints, count: int, seed: int) -> list[tuple[Ints, Ints]]:
+    """(train, test) indexes: groups stay whole, classes are spread evenly."""
+    try:
+        from sklearn.model_selection import StratifiedGroupKFold  # only to learn
+    except ImportError:
+        raise MissingExtra("what learns topics", "topics") from None
+    count = max(min(count, len(np.unique(groups)), int(np.bincount(truth).min())), 2)
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    return [(train, test) for train, test in splitter.split(truth, truth, groups)]
+
+
+def _size(table: Table, truth: Bools, groups: Ints, seed: int) -> int:
+    """How many phrases should stay: what does best on recordings that were kept out."""
+    losses: dict[int, list[float]] = {}
+    for train, test in folds(truth.astype(np.int64), groups, INNER_FOLDS, seed):
+        if truth[train].all() or not truth[train].any():
+            continue
+        own = table.rows(train)
+        other = table.rows(test)
+        for phrases, _ in _path(own, truth[train], seed, FEWEST):
+            booster = _trained(own.columns(phrases), truth[train], seed)
+            sure = np.asarray(booster.predict(other.columns(phrases), num_threads=1))
+            losses.setdefault(len(phrases), []).append(_loss(sure, truth[test]))
+    if not losses:
+        return FEWEST
+    return min(losses, key=lambda size: (float(np.mean(losses[size])), size))
+
+
+def _path(
+    table: Table, truth: Bools, seed: int, size: int
+) -> list[tuple[list[int], npt.NDArray[np.float64]]]:
+    """Fewer and fewer phrases, down to `size`, each time with how much trees on them use each."""
+    phrases = screened(table, truth)[:SCREENED]
+    found = []
+    while True:
+        booster = _trained(table.columns(phrases), truth, seed)
+        gains = booster.feature_importance("gain").reshape(len(phrases), len(KINDS)).sum(axis=1)
+        found.append((phrases, gains))
+        if len(phrases) <= size:
+            return found
+        half = max(len(phrases) // 2, size)
+        kept = np.sort(np.argsort(-gains, kind="stable")[:half])
+        phrases = [phrases[at] for at in kept.tolist()]
+
+
+def screened(table: Table, truth: Bools) -> list[int]:
+    """Phrases by how closely what is told of them goes with the answer, the closest first."""
+    centred = truth - truth.mean()
+    values = np.nan_to_num(table.values[:, :, :2]).reshape(len(truth), -1).astype(np.float64)
+    spread = np.sqrt(np.maximum(values.var(axis=0) * len(truth), 1e-12))
+    close = np.abs(centred @ values) / spread / max(np.sqrt((centred**2).sum()), 1e-12)
+    best = close.reshape(-1, 2).max(axis=1)
+    return [int(at) for at in np.argsort(-best, kind="stable")]
+
+
+def _trained(columns: npt.NDArray[np.float32], truth: Bools, seed: int) -> lightgbm.Booster:
+    library = _lightgbm()
+    leaf = max(2, len(truth) // 40)
+    options = {
+        "objective": "binary",
+        "verbosity": -1,
+        "num_threads": 1,  # whole trainings run side by side
+        "deterministic": True,
+        "force_col_wise": True,
+        "seed": seed,
+        "learning_rate": 0.08,
+        "num_leaves": 6,
+        "min_data_in_leaf": leaf,
+        "min_data_in_bin": 2,
+        "feature_fraction": 0.4,
+        "bagging_fraction": 0.8,
+        "bagging_freq": 1,
+        "lambda_l2": 1.0,
+    }
+    data = library.Dataset(columns, truth.astype(np.float64))
+    booster: lightgbm.Booster = library.train(options, data, ROUNDS)
+    return booster
+
+
+def _loss(sure: npt.NDArray[np.float64], truth: Bools) -> float:
+    right = np.clip(np.where(truth, sure, 1 - sure), 1e-6, 1.0)
+    return float(-np.log(right).mean())
+
+
+def _lightgbm() -> Any:
+    try:
+        import lightgbm  # seconds to load, and only where topics are
+    except ImportError:
+        raise MissingExtra("what learns topics", "topics") from None
+    return lightgbm
