@@ -34,7 +34,7 @@ demo: $(VENV)/installed
 	@echo; echo "To use the commands as they are printed: . $(BIN)/activate"
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/installed-test
 	$(BIN)/ruff check .
