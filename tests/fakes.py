@@ -7,6 +7,7 @@ is exactly known, at no cost.
 
 from __future__ import annotations
 
+import json
 import wave
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -19,6 +20,7 @@ from earshot.library import Library
 from earshot.network import SHIPPED
 from earshot.search import Calibration
 from earshot.units import PHONES, Speller
+from kur.features import FbankOptions
 
 Floats = npt.NDArray[np.float32]
 
@@ -110,6 +112,26 @@ def write_wav(path: Path, channels: Sequence[Floats] | Floats, rate: int = RATE)
         file.setframerate(rate)
         file.writeframes((np.clip(samples.T, -1, 1) * 32767).astype("<i2").tobytes())
     return path
+
+
+def tone_network_folder(folder: Path) -> Path:
+    """What a search reads of the network of `fakes`, which hears tones."""
+    folder.mkdir()
+    head = {"units": UNITS, "blank": BLANK, "frame_seconds": FRAME / RATE, "output": "phones"}
+    described = {
+        "format": 1,
+        "fingerprint": ToneNetwork().fingerprint,
+        "sample_rate": RATE,
+        "features": FbankOptions().as_metadata(),
+        "input": "utterance",
+        "frame_multiple": 4,
+        "context_seconds": 1.0,
+        "heads": {"phones": head},
+    }
+    (folder / "network.json").write_text(json.dumps(described))
+    (folder / "lexicon.txt").symlink_to(SHIPPED / "lexicon.txt")
+    Calibration().save(folder / "confidence.json")
+    return folder
 
 
 # Whole periods in a frame, 25 Hz apart by 50 Hz: the tones are orthogonal over a frame.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import json
 import re
 import shutil
 import subprocess
@@ -21,18 +20,13 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
-from fakes import BLANK, FRAME, RATE, UNITS, ToneNetwork
-
-from earshot.network import SHIPPED
-from earshot.search import Calibration
-from kur.features import FbankOptions
+from fakes import tone_network_folder
 
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src"
 GOLDEN = ROOT / "tests" / "golden"
 
-# The way of the data, stage by stage. A module may import what stands before it, nothing behind;
-# the name of a folder stands for all modules in it.
+# Stage by stage: a module may import what stands before it; a folder stands for all in it.
 # fmt: off
 LAYERS = {
     "earshot": [
@@ -43,8 +37,8 @@ LAYERS = {
         "decoding", "rows", "catalog", "rescue", "clipping", "outcome", "adding", "streaming",
         "upkeep", "example", "paging", "searching", "explaining", "snippets", "library",
         "sources", "picture", "plotting", "picturing", "topics", "present", "alignments", "asking",
-        "options", "progress", "topic_lines", "label_cli", "topic_cli",
-        "network_cli", "show_cli", "upkeep_cli", "stream_cli", "feeds_cli", "cli",
+        "options", "progress", "topic_lines", "server", "label_cli", "topic_cli", "network_cli",
+        "show_cli", "upkeep_cli", "stream_cli", "feeds_cli", "serve_cli", "key_cli", "cli",
     ],
     "kur": [
         "errors", "marks", "arguments", "yaml_marks", "json_marks", "schema", "include",
@@ -60,6 +54,12 @@ LAYERS = {
     ],
 }
 # fmt: on
+EXTRAS = {
+    "ctc_models": "transformers",
+    "picture": "plot",
+    "server": "serve",
+    "topics": "topics",
+}  # fmt: skip
 # All that one package may know of the other.
 ALLOWED_OF_KUR = {"kur.features", "kur.errors"}
 # These work on plain arrays: beside each other's files they know these modules only.
@@ -76,7 +76,7 @@ LONGEST_FUNCTION = 60
 
 # Loading one of these takes seconds, or a GPU.
 FRAMEWORKS = {
-    "torch", "keras", "jax", "tensorflow", "transformers", "onnx", "onnxruntime", "av", "ray",
+    "torch", "keras", "jax", "tensorflow", "transformers", "onnx", "onnxruntime", "av", "ray"
 }  # fmt: skip
 HEAVY = FRAMEWORKS | {"numpy", "scipy", "numba", "sqlalchemy", "typer", "rich", "matplotlib"}
 
@@ -281,8 +281,7 @@ def _extra(module: Module) -> str:
     if module.layer == "sources":
         return {"feeds": "feeds"}.get(module.path.stem, "")
     if module.package == "earshot":
-        extras = {"ctc_models": "transformers", "picture": "plot", "topics": "topics"}
-        return extras.get(module.layer, "")
+        return EXTRAS.get(module.layer, "")
     return "" if module.name in ALLOWED_OF_KUR | {"kur"} else "train"
 
 
@@ -473,26 +472,6 @@ except SystemExit as done:
     loaded = loaded_by(code)
     assert {"numpy", "llvmlite", "sqlite3"} <= loaded  # it has searched
     assert not loaded & (FRAMEWORKS | {"sqlalchemy", "scipy"})
-
-
-def tone_network_folder(folder: Path) -> Path:
-    """What a search reads of the network of `fakes`, which hears tones."""
-    folder.mkdir()
-    head = {"units": UNITS, "blank": BLANK, "frame_seconds": FRAME / RATE, "output": "phones"}
-    described = {
-        "format": 1,
-        "fingerprint": ToneNetwork().fingerprint,
-        "sample_rate": RATE,
-        "features": FbankOptions().as_metadata(),
-        "input": "utterance",
-        "frame_multiple": 4,
-        "context_seconds": 1.0,
-        "heads": {"phones": head},
-    }
-    (folder / "network.json").write_text(json.dumps(described))
-    (folder / "lexicon.txt").symlink_to(SHIPPED / "lexicon.txt")
-    Calibration().save(folder / "confidence.json")
-    return folder
 
 
 def test_checking_a_kurfile_loads_no_framework() -> None:

@@ -223,7 +223,7 @@ class Grow(Scene):
     """A recording that grows, sealed often."""
 
     def change(self, library: Library, report: Report) -> None:
-        network = library._listener()
+        network = library.listener()
         entry = library._network_entry(network.fingerprint)
         assert entry is not None
         call = streaming.Stream(library.path, network, entry, "call", commit_seconds=None)

@@ -209,6 +209,7 @@ VALUES = {
     "tag": TEXTS, "title": TEXTS, "meta.who": TEXTS, "date": st.just("2020"),
     "after": st.just("2020-05"), "before": st.just("2021"), "longer": st.just("0:10:00"),
     "shorter": st.just("1h30m"), "channel": st.sampled_from(["1", "2"]),
+    "id": st.just("3f2a1b"),
 }  # fmt: skip
 FILTERED = st.sampled_from(sorted(VALUES)).flatmap(
     lambda name: VALUES[name].map(lambda value: Filter(name, value))

@@ -58,7 +58,7 @@ def library(tmp_path: Path) -> Iterator[Library]:
 
 def stepwise(library: Library, title: str = "call", **how: object) -> Stream:
     """A stream that commits when it is told to."""
-    network = library._listener()
+    network = library.listener()
     entry = library._network_entry(network.fingerprint)
     assert entry is not None
     return Stream(library.path, network, entry, title, commit_seconds=None, **how)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from earshot import media
 from earshot.about import NOTHING, About
 from earshot.catalog import Catalog
 from earshot.errors import MediaError, NetworkError
-from earshot.index import IndexWriter, TrackFile, costs
+from earshot.index import IndexWriter, NetworkEntry, TrackFile, costs, index_writer, read_manifest
 from earshot.outcome import Outcome, Progress, ProgressCallback, Status
 from earshot.rows import located
 from earshot.types import Recording
@@ -112,6 +112,48 @@ def add_files(
             writer.tidy()
 
 
+def add_apart(
+    path: Path,
+    *,
+    library: Path,
+    scratch: Path,
+    network: Listener,
+    channels: media.Channels = "auto",
+    progress: ProgressCallback | None = None,
+    about: About = NOTHING,
+) -> Outcome:
+    """Add one file to a library that is locked only while what was heard is written into it.
+
+    So several files can be heard at once, and others may add and remove meanwhile; they are waited
+    for. What is heard is kept in the folder `scratch` until then. Raises what `add_files` raises.
+    """
+    job = _Job(path, 1, 1, channels, progress, about)
+
+    def written(digest: str, heard: _Heard | None) -> Outcome:
+        with (
+            index_writer(library, NetworkEntry.of(network), patience=float("inf")) as writer,
+            Catalog(library, writable=True) as catalog,
+        ):
+            if heard is None or digest[:12] in writer.manifest.recordings():
+                return _add(job, writer, catalog, network)
+            catalog.keep_only(writer.manifest.recordings())
+            outcome = _keep(job, digest, heard, writer, catalog)
+            writer.tidy()
+            return outcome
+
+    def track(recording: str, channel: int) -> TrackFile:
+        return TrackFile(scratch / f"{recording}-{channel}.part", recording, channel)
+
+    try:
+        digest = media.digest(path)
+        if digest[:12] in read_manifest(library).recordings():
+            return written(digest, None)
+        with _heard(job, digest, network, track) as heard:
+            return written(digest, heard)
+    except (MediaError, OSError) as error:
+        return Outcome(str(path), Status.FAILED, note=_reason(error, path))
+
+
 def _find(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path | Outcome]:
     for path in paths:
         files = list(media.media_files([path]))
@@ -156,25 +198,46 @@ def _already_there(job: _Job, digest: str, known: Recording, catalog: Catalog) -
 def _listen(
     job: _Job, digest: str, writer: IndexWriter, catalog: Catalog, network: Listener
 ) -> Outcome:
+    with _heard(job, digest, network, writer.track) as heard:
+        return _keep(job, digest, heard, writer, catalog)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What was heard of one file: a track a channel, in temporary files, and how it sounds."""
+
+    tracks: Sequence[TrackFile]
+    blocks: _Blocks
+
+
+@contextmanager
+def _heard(
+    job: _Job, digest: str, network: Listener, track: Callable[[str, int], TrackFile]
+) -> Iterator[_Heard]:
+    """Listen to a file; what was heard is there until the context ends."""
     duration = media.probe(job.path).duration
     rate = network.sample_rate
-    heard = _Blocks(media.blocks(job.path, channels=job.channels, sample_rate=rate), rate)
+    blocks = _Blocks(media.blocks(job.path, channels=job.channels, sample_rate=rate), rate)
     with ExitStack() as stack:
         tracks = [
-            stack.enter_context(writer.track(digest[:12], channel))
-            for channel in range(heard.channels)
+            stack.enter_context(track(digest[:12], channel)) for channel in range(blocks.channels)
         ]
-        for _ in _fill(tracks, heard, network):
-            job.report(heard.seconds, duration)
-        recording = _recording(job, digest, heard)
-        try:
-            segment = writer.stage(tracks)
-            catalog.put(recording)
-            writer.commit(segment)
-        except BaseException:
-            writer.clean()
-            raise
-    return Outcome(str(job.path), Status.ADDED, recording, _warning(heard))
+        for _ in _fill(tracks, blocks, network):
+            job.report(blocks.seconds, duration)
+        yield _Heard(tracks, blocks)
+
+
+def _keep(job: _Job, digest: str, heard: _Heard, writer: IndexWriter, catalog: Catalog) -> Outcome:
+    """Write what was heard into the library."""
+    recording = _recording(job, digest, heard.blocks)
+    try:
+        segment = writer.stage(heard.tracks)
+        catalog.put(recording)
+        writer.commit(segment)
+    except BaseException:
+        writer.clean()
+        raise
+    return Outcome(str(job.path), Status.ADDED, recording, _warning(heard.blocks))
 
 
 def _fill(tracks: Sequence[TrackFile], heard: _Blocks, network: Listener) -> Iterator[None]:

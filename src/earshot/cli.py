@@ -25,6 +25,7 @@ from earshot.alignments import print_why
 from earshot.asking import example, filters, joined, pairs, read_queries
 from earshot.errors import EarshotError, QueryError, UsageError
 from earshot.feeds_cli import feeds, follow, sync_, unfollow
+from earshot.key_cli import key_app
 from earshot.label_cli import label_app
 from earshot.library import MIN_CONFIDENCE, TOP, Library
 from earshot.network_cli import network_app
@@ -81,6 +82,7 @@ from earshot.present import (
     say,
 )
 from earshot.progress import progress_bar, stoppable
+from earshot.serve_cli import serve
 from earshot.show_cli import show
 from earshot.stream_cli import stream
 from earshot.topic_cli import topic_app
@@ -123,6 +125,8 @@ app = typer.Typer(
 app.add_typer(network_app, name="network")
 app.add_typer(label_app, name="label")
 app.add_typer(topic_app, name="topic")
+app.add_typer(key_app, name="key")
+app.command(epilog="Example: earshot serve --library ~/work --port 8765")(serve)
 app.command(epilog="Example: earshot stream 'call 17' < call.wav")(stream)
 app.command(epilog="Example: earshot show 3f2a1b --plot heard.svg --query 'quarterly report'")(show)
 app.command(epilog="Example: earshot check --repair --library ~/work")(check)

@@ -165,9 +165,9 @@ class Library:
         from earshot.adding import add_files  # loads FFmpeg
         from earshot.catalog import Catalog  # SQLAlchemy: only to write
 
-        network = self._listener()
+        network = self.listener()
         with (
-            index_writer(self.path, _entry(network)) as writer,
+            index_writer(self.path, NetworkEntry.of(network)) as writer,
             Catalog(self.path, writable=True) as catalog,
         ):
             catalog.keep_only(writer.manifest.recordings())
@@ -194,8 +194,10 @@ class Library:
         """
         from earshot.streaming import Stream  # loads FFmpeg
 
-        network = self._listener()
-        return Stream(self.path, network, _entry(network), title, channels=channels, about=about)
+        network = self.listener()
+        return Stream(
+            self.path, network, NetworkEntry.of(network), title, channels=channels, about=about
+        )
 
     def search(
         self,
@@ -268,7 +270,7 @@ class Library:
         if isinstance(example, Recording) or span is not None or isinstance(example, Mention):
             label, heard = self._said(example, span, snapshot)
         else:
-            label, heard = f"like {os.fspath(example)}", heard_in(Path(example), self._listener())
+            label, heard = f"like {os.fspath(example)}", heard_in(Path(example), self.listener())
         network = snapshot.manifest.network
         language = Language.open(self.network_folder(), network.units)
         ways = exampled(heard, network.units, network.blank, language)
@@ -444,7 +446,7 @@ class Library:
         snapshot = self._snapshot  # of this thread: another one may find a newer one meanwhile
         if snapshot is None or version != self._version:
             snapshot = open_snapshot(self.path)
-            require_network(snapshot.manifest, self._listener().fingerprint, self.path)
+            require_network(snapshot.manifest, self.listener().fingerprint, self.path)
             self._snapshot, self._version = snapshot, version
         return snapshot
 
@@ -462,7 +464,8 @@ class Library:
             )
         return found
 
-    def _listener(self) -> Listener:
+    def listener(self) -> Listener:
+        """The network that listens here: what a new recording must be heard by."""
         if self._network is None:
             self._network = Network.open(self._made_by() or SHIPPED)
         return self._network
@@ -470,8 +473,8 @@ class Library:
     def _network_entry(self, fingerprint: str) -> NetworkEntry | None:
         """What a manifest says of the network with this fingerprint, if that is at hand."""
         if self._network is None and (folder := by_fingerprint(fingerprint)):
-            return _entry(Network.open(folder))
-        entry = _entry(self._listener())
+            return NetworkEntry.of(Network.open(folder))
+        entry = NetworkEntry.of(self.listener())
         return entry if entry.fingerprint == fingerprint else None
 
     def _made_by(self) -> Path | None:
@@ -484,7 +487,7 @@ class Library:
 
     def network_folder(self) -> Path:
         """Where the network's dictionary and calibration lie."""
-        network = self._listener()
+        network = self.listener()
         return network.folder if isinstance(network, Network) else SHIPPED
 
     def _calibrated(self) -> Calibration:
@@ -493,8 +496,3 @@ class Library:
 
             self._calibration = Calibration.open(self.network_folder() / "confidence.json")
         return self._calibration
-
-
-def _entry(network: Listener) -> NetworkEntry:
-    known = tuple(network.units), network.blank, network.frame_seconds
-    return NetworkEntry(network.fingerprint, *known)

@@ -78,6 +78,11 @@ def parse_time(text: str) -> float:
 
 def result_line(result: SearchResult, error: str | None = None) -> str:
     """One search as one line of JSON; `error` says why a query was not searched for."""
+    return json.dumps(result_fields(result, error))
+
+
+def result_fields(result: SearchResult, error: str | None = None) -> dict[str, Any]:
+    """One search as what JSON can hold."""
     fields: dict[str, Any] = {"query": result.query}
     if result.groups:
         fields["recordings"] = [_group_fields(group) for group in result.groups]
@@ -92,7 +97,8 @@ def result_line(result: SearchResult, error: str | None = None) -> str:
         fields["note"] = result.note
     if error is not None:
         fields["error"] = error
-    return _json(fields)
+    told: dict[str, Any] = _valid(fields)
+    return told
 
 
 def complain(sentence: str) -> None:
@@ -107,7 +113,13 @@ def say(line: str) -> None:
 
 def recording_line(recording: Recording) -> str:
     """One recording as one line of JSON."""
-    return _json(asdict(recording) | {"meta": dict(recording.meta)})
+    return json.dumps(recording_fields(recording))
+
+
+def recording_fields(recording: Recording) -> dict[str, Any]:
+    """One recording as what JSON can hold."""
+    told: dict[str, Any] = _valid(asdict(recording) | {"meta": dict(recording.meta)})
+    return told
 
 
 CSV_HEADING = "query,recording,title,path,channel,start,end,confidence,heard,units"
@@ -387,17 +399,15 @@ def _rounded(why: dict[str, Any]) -> None:
                 each[name] = round(value, 4)
 
 
-def _json(fields: dict[str, Any]) -> str:
-    # Characters outside ASCII are escaped, which also keeps control characters off a terminal.
-    return json.dumps(_valid(fields))
-
-
 def _valid(value: Any) -> Any:
-    """`value` without half characters, which JSON readers refuse."""
+    """`value` without half characters, which JSON readers refuse.
+
+    What `json.dumps` makes of it escapes all that is not ASCII, control characters among that.
+    """
     if isinstance(value, str):
         return os.fsencode(value).decode("utf-8", "replace")
     if isinstance(value, dict):
         return {key: _valid(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_valid(item) for item in value]
     return value

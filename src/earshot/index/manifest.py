@@ -27,7 +27,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from earshot.errors import LibraryError
 from earshot.index.durable import write_atomically
@@ -53,6 +53,22 @@ class DamagedManifest(LibraryError):
     """A manifest that is missing beside its segments, or is not what Earshot writes."""
 
 
+class Described(Protocol):
+    """What a manifest needs to know of a network; `earshot.network.Network` is one."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def units(self) -> tuple[str, ...]: ...
+
+    @property
+    def blank(self) -> int: ...
+
+    @property
+    def frame_seconds(self) -> float: ...
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkEntry:
     """What a search must know of the network that made a library's activations.
@@ -65,6 +81,12 @@ class NetworkEntry:
     units: tuple[str, ...]
     blank: int
     frame_seconds: float
+
+    @classmethod
+    def of(cls, network: Described) -> NetworkEntry:
+        """What is to be known of `network`."""
+        units = tuple(network.units)
+        return cls(network.fingerprint, units, network.blank, network.frame_seconds)
 
 
 @dataclass(frozen=True, slots=True)

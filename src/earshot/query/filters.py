@@ -36,6 +36,8 @@ def value_of(one: Filter) -> Value:
         if not re.fullmatch("[1-9][0-9]?", one.value):
             raise QueryError(f"'{one.value}' is no channel: they are counted 1, 2, ...")
         return float(one.value)
+    if one.name == "id" and not re.fullmatch("[0-9a-fA-F]{4,12}", one.value):
+        raise QueryError(f"'{one.value}' is no id: it has 4 to 12 digits, 0 to 9 and a to f")
     return folded(one.value)
 
 
@@ -82,6 +84,8 @@ def fits(one: Filter, recording: Recording) -> bool:
         )  # fmt: skip
     if one.name == "tag":
         return any(folded(tag) == value for tag in recording.tags)
+    if one.name == "id":
+        return recording.id.startswith(value)
     if one.name == "title":
         return value in folded(recording.title)
     if one.name.startswith("meta."):

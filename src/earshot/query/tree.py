@@ -18,7 +18,7 @@ from itertools import product
 from typing import TypeAlias
 
 FILTERS = (
-    "tag", "title", "date", "after", "before", "channel", "longer", "shorter", "meta",
+    "tag", "title", "date", "after", "before", "channel", "longer", "shorter", "id", "meta",
 )  # fmt: skip
 """The names that a filter can have; `meta` is followed by a dot and a name of the user's."""
 

@@ -1,0 +1,102 @@
+"""The process that listens: tasks as JSON lines in, progress and outcomes as JSON lines out.
+
+A decoder that crashes takes this process with it and nothing else. It ends when its server does:
+its input ends, or its output has no reader. It knows the library and nothing of jobs, databases and
+HTTP.
+
+    {"library": "...", "path": "...", "scratch": "...", "about": {...}, ...}   ->
+    {"heard": 30.0, "duration": 71.2}  {"heard": 60.0, ...}
+    {"outcome": "added", "recording": "3f2a1b4c5d6e", "duration": 71.2, "note": ""}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TextIO
+
+from earshot.about import About
+from earshot.errors import EarshotError, LibraryError, MediaError
+from earshot.library import Library
+from earshot.outcome import Outcome, Progress
+
+
+def main() -> None:
+    """Listen to one task after the other until the input ends."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever else prints must not be taken for an answer
+    libraries: dict[tuple[str, str], Library] = {}
+    for line in sys.stdin:
+        task = json.loads(line)
+        named = (task["library"], task["network"])
+        library = libraries.get(named)
+        if library is None:
+            library = libraries[named] = Library(named[0], named[1] or None)
+        _tell(out, _done(library, task, out))
+
+
+def _done(library: Library, task: dict[str, Any], out: TextIO) -> dict[str, Any]:
+    """What became of one task."""
+    said = task["about"]
+    about = About(
+        said["title"],
+        said["recorded"],
+        tuple(said["tags"]),
+        meta=tuple((name, value) for name, value in said["meta"]),
+    )
+    most = task["most_seconds"]
+
+    def progress(now: Progress) -> None:
+        _tell(out, {"heard": now.seconds, "duration": now.duration})
+        if now.seconds > most or (now.duration or 0.0) > most:
+            raise MediaError(
+                f"it is longer than the {most / 3600:g} hours that this server accepts "
+                "(max_recording_hours)"
+            )
+
+    try:
+        outcome = added(library, task, about, progress)
+    except LibraryError as error:
+        return {"outcome": "failed", "code": "library_error", "note": str(error)}
+    except EarshotError as error:
+        return {"outcome": "failed", "code": "bad_media", "note": str(error)}
+    answer: dict[str, Any] = {
+        "outcome": str(outcome.status),
+        "note": outcome.note,
+        "code": "bad_media",
+    }
+    if outcome.recording is not None:
+        answer |= {"recording": outcome.recording.id, "duration": outcome.recording.duration}
+    return answer
+
+
+def added(library: Library, task: dict[str, Any], about: About, progress: Any) -> Outcome:
+    """Listen to the file of a task and add it."""
+    from earshot.adding import add_apart  # loads FFmpeg: a server that waits needs none
+
+    # A folder of its own: the child of a server that was killed may still be at the same file.
+    with TemporaryDirectory(prefix="hearing-", dir=task["scratch"]) as scratch:
+        return add_apart(
+            Path(task["path"]),
+            library=library.path,
+            scratch=Path(scratch),
+            network=library.listener(),
+            channels=task["channels"],
+            progress=progress,
+            about=about,
+        )
+
+
+def _tell(out: TextIO, message: dict[str, Any]) -> None:
+    try:
+        out.write(json.dumps(message) + "\n")
+        out.flush()
+    except BrokenPipeError:
+        os._exit(1)  # the server is gone; whoever comes next does this again
+
+
+if __name__ == "__main__":
+    main()
