@@ -37,16 +37,22 @@ def read_audio(path: Path, sample_rate: int = SAMPLE_RATE) -> Samples:
 
 def write_flac(path: Path, samples: Samples) -> None:
     """16-bit FLAC at 16 kHz."""
-    _write(path, _integers(samples), "flac", SAMPLE_RATE)
+    _write(path, _integers(samples)[None, :], "flac", SAMPLE_RATE)
 
 
-def write_telephone(path: Path, samples: Samples) -> None:
-    """What a telephone line leaves: 300 to 3400 Hz, 8 kHz, 8-bit mu-law, in a WAV file."""
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=TELEPHONE_RATE)
-    frame = _frame(_integers(band(samples, *TELEPHONE_BAND)), SAMPLE_RATE)
-    pieces = [piece.to_ndarray()[0] for piece in (*resampler.resample(frame),)]
-    pieces.extend(piece.to_ndarray()[0] for piece in resampler.resample(None))
-    _write(path, np.concatenate(pieces), "pcm_mulaw", TELEPHONE_RATE)
+def write_telephone(path: Path, *channels: Samples) -> None:
+    """What a telephone line leaves: 300 to 3400 Hz, 8 kHz, 8-bit mu-law, in a WAV file.
+
+    One channel, or two of one length: the sides of a call.
+    """
+    ends = []
+    for samples in channels:
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=TELEPHONE_RATE)
+        frame = _frame(_integers(band(samples, *TELEPHONE_BAND)), SAMPLE_RATE)
+        pieces = [piece.to_ndarray()[0] for piece in (*resampler.resample(frame),)]
+        pieces.extend(piece.to_ndarray()[0] for piece in resampler.resample(None))
+        ends.append(np.concatenate(pieces))
+    _write(path, np.stack(ends), "pcm_mulaw", TELEPHONE_RATE)
 
 
 def active_level(samples: Samples) -> float:
@@ -93,11 +99,13 @@ def noise_track(
 
 def band(samples: Samples, low: float, high: float) -> Samples:
     """Frequencies from `low` to `high` Hz, with 100 Hz of slope at both ends."""
-    spectrum = np.fft.rfft(samples)
-    hertz = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)
+    # A length with a large prime factor would take seconds, and wrap the end into the beginning.
+    size = 1 << (len(samples) + SAMPLE_RATE // 10).bit_length()
+    spectrum = np.fft.rfft(samples, size)
+    hertz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
     rising = np.clip((hertz - low) / 100 + 0.5, 0, 1)
     falling = np.clip((high - hertz) / 100 + 0.5, 0, 1)
-    return np.fft.irfft(spectrum * rising * falling, len(samples)).astype(np.float32)
+    return np.fft.irfft(spectrum * rising * falling, size)[: len(samples)].astype(np.float32)
 
 
 def integers(samples: Samples) -> bytes:
@@ -109,20 +117,25 @@ def _integers(samples: Samples) -> NDArray[np.int16]:
     return (np.clip(samples, -1, 1) * 32767).round().astype(np.int16)
 
 
-def _frame(samples: NDArray[np.int16], rate: int) -> av.AudioFrame:
-    frame = av.AudioFrame.from_ndarray(samples[None, :], format="s16", layout="mono")
+def _frame(channels: NDArray[np.int16], rate: int) -> av.AudioFrame:
+    """`channels` is (samples,) or (channels, samples)."""
+    sides = np.atleast_2d(channels)
+    layout = "mono" if len(sides) == 1 else "stereo"
+    packed = np.ascontiguousarray(sides.T).reshape(1, -1)
+    frame = av.AudioFrame.from_ndarray(packed, format="s16", layout=layout)
     frame.sample_rate = rate
     return frame
 
 
-def _frames(samples: NDArray[np.int16], rate: int, size: int = 4096) -> Iterator[av.AudioFrame]:
-    for start in range(0, len(samples), size):
-        yield _frame(samples[start : start + size], rate)
+def _frames(channels: NDArray[np.int16], rate: int, size: int = 4096) -> Iterator[av.AudioFrame]:
+    for start in range(0, channels.shape[1], size):
+        yield _frame(channels[:, start : start + size], rate)
 
 
-def _write(path: Path, samples: NDArray[np.int16], codec: str, rate: int) -> None:
+def _write(path: Path, channels: NDArray[np.int16], codec: str, rate: int) -> None:
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=rate, layout="mono")
-        for frame in _frames(samples, rate):
+        layout = "mono" if len(channels) == 1 else "stereo"
+        stream = container.add_stream(codec, rate=rate, layout=layout)
+        for frame in _frames(channels, rate):
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
