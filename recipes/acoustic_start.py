@@ -1,6 +1,6 @@
 """Weights to train on from: those of the network that ships, taken out of its ONNX file.
 
-    python recipes/acoustic_start.py --out recipes/work/acoustic/start.safetensors
+    python recipes/acoustic_start.py --out recipes/work/more_1/start.safetensors
 
 The ONNX file holds dense layers in 8 bits and batch normalization as three numbers a channel (mean,
 factor, offset): what it divided by is measured anew, on training speech. So that the network can be
