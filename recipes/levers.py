@@ -142,12 +142,8 @@ WAYS = {
     ),
     "letters": Way("a second head for letters", "levers_heads.yml", change=with_letters),
     "stride": Way("a step every 30 ms", settings=("settings.strides=[3, 1]",)),
-    "recurrent": Way(
-        "two of six blocks recurrent (GRU, both ways)",
-        settings=("settings.mixers.convolution=4", "settings.mixers.recurrent=2"),
-    ),
     "attention": Way(
-        "two of six blocks attention, four heads",
+        "two of six blocks attention of four heads",
         settings=("settings.mixers.convolution=4", "settings.mixers.attention=2"),
     ),
     "voices": Way("synthetic voices beside people", extra="voices"),
@@ -196,7 +192,7 @@ def prepare(name: str, out: Path) -> None:
         if way.change and taught and "phones" in rows[0]:
             rows = list(way.change(rows, network))
         if way.extra and source.stem == "train":
-            more = WORK / way.extra / "train.jsonl"
+            more = WORK / way.extra / "voices.jsonl"
             rows += [json.loads(one) for one in more.read_text("utf-8").splitlines()]
         write_lines(target.with_suffix(".part"), iter(rows))
         target.with_suffix(".part").rename(target)
