@@ -38,7 +38,8 @@ LAYERS = {
         "upkeep", "example", "paging", "searching", "explaining", "snippets", "library",
         "sources", "picture", "plotting", "picturing", "topics", "present", "alignments", "asking",
         "options", "progress", "topic_lines", "server", "label_cli", "topic_cli", "network_cli",
-        "show_cli", "upkeep_cli", "stream_cli", "feeds_cli", "serve_cli", "key_cli", "cli",
+        "show_cli", "upkeep_cli", "stream_cli", "feeds_cli", "watch_cli", "serve_cli", "key_cli",
+        "cli",
     ],
     "kur": [
         "errors", "marks", "arguments", "yaml_marks", "json_marks", "schema", "include",

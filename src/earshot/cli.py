@@ -88,6 +88,7 @@ from earshot.stream_cli import stream
 from earshot.topic_cli import topic_app
 from earshot.types import SearchResult, Span
 from earshot.upkeep_cli import check, optimize
+from earshot.watch_cli import watch
 
 _DEFECT = 70  # EX_SOFTWARE of sysexits.h
 _INTERRUPTED = 130  # 128 + SIGINT, as shells say it
@@ -134,6 +135,7 @@ app.command(epilog="Example: earshot optimize --library ~/work")(optimize)
 app.command(epilog="Example: earshot follow https://example.org/feed.xml --newest 20")(follow)
 app.command(epilog="Example: earshot unfollow 'Deep Talks'")(unfollow)
 app.command(epilog="Example: earshot feeds --opml podcasts.opml")(feeds)
+app.command(epilog="Example: earshot watch /var/spool/calls --tag calls")(watch)
 app.command("sync", epilog="Example: earshot sync --every 1h")(sync_)
 
 

@@ -5,10 +5,7 @@ Words and exit statuses only; `streaming` does the work, `media` reads the pipe.
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,6 +23,7 @@ from earshot.options import (
     folder_of,
 )
 from earshot.present import clock, say
+from earshot.progress import until_stopped
 
 
 def stream(
@@ -63,7 +61,7 @@ def stream(
     bare = None if raw is None else media.Bare(raw, rate, sides)
     folder: Path | None = folder_of(context, library)
     opened = Library(folder) if network is None else Library(folder, network)
-    with opened, _until_stopped() as stopped:
+    with opened, until_stopped() as stopped:
         with opened.stream(name, channels=channels, about=known) as growing:
             said = False
             for piece in media.live(sys.stdin.fileno(), "the input", bare=bare, stop=stopped):
@@ -73,23 +71,3 @@ def stream(
                     said = True
         recording = growing.recording
     say(f"added {recording.id}  {clock(recording.duration)}  {name}")
-
-
-@contextmanager
-def _until_stopped() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C, and what a supervisor sends, are the end of the input; a second one is rude."""
-    stopped = False
-    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
-
-    def stop(number: int, _frame: object) -> None:
-        nonlocal stopped
-        stopped = True
-        signal.signal(number, before[signal.Signals(number)])
-
-    for one in before:
-        signal.signal(one, stop)
-    try:
-        yield lambda: stopped
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)

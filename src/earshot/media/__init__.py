@@ -1,6 +1,7 @@
 """Any audio or video file -> PCM, and back: opening, decoding, channels, spans, clips.
 
     folders       paths as given -> files
+    bare          samples without a header, known by a suffix
     completeness  is the file all there?
     opening       file -> its audio stream, safely
     decoding      stream -> PCM on the recording's time line, at the source's rate
@@ -9,15 +10,18 @@
     reading       all of a file in blocks, or a span of it
     live          a pipe through which audio comes while it is made
     clips         a span -> a file
+    joining       the two sides of a call, each in a file -> one file
 
 FFmpeg (through PyAV) reads the formats. Whatever cannot be listened to from its beginning to its
 end is a MediaError whose one sentence names the file. Nothing here knows of networks or libraries.
 """
 
+from earshot.media.bare import Bare
 from earshot.media.clips import CLIP_FORMATS, write_clip
 from earshot.media.decoding import Piece
 from earshot.media.folders import media_files
-from earshot.media.live import Bare, live
+from earshot.media.joining import join
+from earshot.media.live import live
 from earshot.media.opening import MediaInfo, digest, probe
 from earshot.media.reading import SAMPLE_RATE, Channels, blocks, channel_plan, read
 from earshot.media.resampling import Plan, Resampler
@@ -34,6 +38,7 @@ __all__ = [
     "blocks",
     "channel_plan",
     "digest",
+    "join",
     "live",
     "media_files",
     "probe",

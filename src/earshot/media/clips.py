@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earshot.errors import MediaError, UsageError
+from earshot.media.bare import LAYOUTS
 from earshot.media.opening import PathLike, probe, shown
 from earshot.media.reading import Channels, span
-from earshot.media.resampling import LAYOUTS, MOST_SPLIT
+from earshot.media.resampling import MOST_SPLIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,8 @@ def write_clip(source: PathLike, start: float, end: float, target: PathLike) -> 
     rate = _rate(info.sample_rate, form)
     stretches = span(source, start, end, channels=channels, sample_rate=rate)
     first = next(stretches)  # before the target is touched: this is where a bad source shows
-    with _written(path) as file:
-        _encode(file, form, rate, first, stretches)
+    with written(path) as file:
+        encode(file, form, rate, first, stretches)
     return path
 
 
@@ -87,13 +88,14 @@ def _rate(source_rate: int, form: ClipFormat) -> int:
     return form.rates[-1] if form.rates else min(source_rate, HIGHEST_CLIP_RATE)
 
 
-def _encode(
+def encode(
     file: FileIO,
     form: ClipFormat,
     rate: int,
     first: NDArray[np.float32],
     rest: Iterator[NDArray[np.float32]],
 ) -> None:
+    """Write stretches (channels, samples) at `rate` to an open file."""
     channels = first.shape[0]
     with av.open(file, "w", format=form.container) as container:
         stream = container.add_stream(form.codec, rate=rate)
@@ -129,7 +131,7 @@ class _Target(FileIO):
 
 
 @contextmanager
-def _written(path: Path) -> Iterator[_Target]:
+def written(path: Path) -> Iterator[_Target]:
     """A file that gets its name when it is complete; whatever fails, nothing is left behind."""
     part = path.with_name(f".clip-{secrets.token_hex(6)}.part")
     try:

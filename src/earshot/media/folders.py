@@ -12,10 +12,10 @@ from pathlib import Path
 from earshot.media.opening import PathLike
 
 MEDIA_SUFFIXES = (
-    ".3g2 .3gp .aac .ac3 .aif .aifc .aiff .amr .ape .asf .au .avi .awb .caf .divx .dss .dts .eac3 "
-    ".f4v .flac .flv .g722 .gsm .m2ts .m4a .m4b .m4r .m4v .mka .mkv .mov .mp2 .mp3 .mp4 .mpc .mpeg "
-    ".mpg .mpga .mts .mxf .oga .ogg .ogv .opus .qt .ra .rm .rmvb .snd .sph .spx .tak .ts .tta .voc "
-    ".vob .w64 .wav .weba .webm .wma .wmv .wv"
+    ".3g2 .3gp .aac .ac3 .aif .aifc .aiff .al .alaw .amr .ape .asf .au .avi .awb .caf .divx .dss "
+    ".dts .eac3 .f4v .flac .flv .g722 .gsm .m2ts .m4a .m4b .m4r .m4v .mka .mkv .mov .mp2 .mp3 .mp4 "
+    ".mpc .mpeg .mpg .mpga .mts .mulaw .mxf .oga .ogg .ogv .opus .qt .ra .rm .rmvb .sln16 .snd "
+    ".sph .spx .tak .ts .tta .ul .ulaw .voc .vob .w64 .wav .wav49 .weba .webm .wma .wmv .wv"
 )
 # These two are also what TypeScript calls its sources.
 SHARED_SUFFIXES = frozenset({".mts", ".ts"})

@@ -11,9 +11,9 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from earshot.errors import MediaError
+from earshot.media.bare import Bare
 from earshot.media.completeness import Completeness
 from earshot.media.decoding import Piece, pieces
 from earshot.media.opening import (
@@ -30,16 +30,6 @@ LOOK_SECONDS = 0.2  # how often a reader that waits asks whether it is to stop
 # A pipe gives no more than what was said: FFmpeg must not wait for megabytes to know what it is.
 PROBING = {"probesize": "65536", "analyzeduration": "200000"}
 HEAD_BYTES = 512
-LAYOUTS = ("mono", "stereo", "2.1", "quad", "5.0", "5.1", "6.1", "7.1")
-
-
-@dataclass(frozen=True, slots=True)
-class Bare:
-    """Samples without any header: FFmpeg's name of their form (s16le), their rate, channels."""
-
-    form: str
-    sample_rate: int
-    channels: int = 1
 
 
 class Pipe:
@@ -95,8 +85,7 @@ def live(
         refuse_text(head, name)
     else:
         form = bare.form
-        layout = LAYOUTS[bare.channels - 1]
-        options |= {"sample_rate": str(bare.sample_rate), "ch_layout": layout}
+        options |= bare.options()
     container = open_container(pipe, name, options, form)
     try:
         stream = audio_stream(container, name)

@@ -24,6 +24,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from earshot.errors import MediaError
+from earshot.media.bare import bare
 from earshot.media.completeness import Completeness, inspect
 
 PathLike = str | os.PathLike[str]
@@ -160,7 +161,8 @@ def opened(path: PathLike) -> Iterator[Source]:
     """Open a media file and choose its audio stream; MediaError says why it cannot be used."""
     name = shown(path)
     with regular_file(path) as file:
-        refuse_text(file.read(SNIFF_BYTES) or b"", name)
+        head = file.read(SNIFF_BYTES) or b""
+        refuse_text(head, name)
         found = inspect(file)
         if found.problem:
             raise MediaError(f"{name} {found.problem}.")
@@ -168,7 +170,10 @@ def opened(path: PathLike) -> Iterator[Source]:
         options = {"max_size": str(READ_BYTES)}  # of a packet of WAV; else 1/16 s, twice as slow
         if found.unmeasured:
             options["ignore_length"] = "1"
-        container = open_container(reader, name, options)
+        plain = bare(Path(path).suffix, head)
+        if plain is not None:
+            options |= plain.options()
+        container = open_container(reader, name, options, plain.form if plain else None)
         try:
             stream = audio_stream(container, name)
             info = told(container, stream, path)

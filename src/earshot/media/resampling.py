@@ -16,6 +16,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from earshot.media.bare import LAYOUTS
 from earshot.media.decoding import Piece
 
 Plan = Literal["mix", "split"]
@@ -27,7 +28,6 @@ MIX_WEIGHTS = {"FC": 1.0, "LFE": 0.0, "LFE2": 0.0}
 OTHER_WEIGHT = 0.5**0.5
 # libswresample wants the name of a layout: any with the right number of channels will do, as they
 # are passed through one by one.
-LAYOUTS = ("mono", "stereo", "2.1", "quad", "5.0", "5.1", "6.1", "7.1")
 
 
 def aligned(pieces: Iterator[Piece], rate: int) -> Iterator[Piece]:

@@ -5,6 +5,8 @@
     web            asking servers as a polite guest
     subscriptions  which feeds are followed, and what became of each episode
     syncing        new episodes of the feeds -> recordings of a library
+    companions     what files beside the audio say of it
+    watching       folders into which others put audio -> recordings of a library
 
 Sources bring files and what is said of them; `Library.add_each` does the rest. What they remember
 lies in the folder `sources` of the library.
