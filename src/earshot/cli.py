@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -89,6 +89,9 @@ from earshot.topic_cli import topic_app
 from earshot.types import SearchResult, Span
 from earshot.upkeep_cli import check, optimize
 from earshot.watch_cli import watch
+
+if TYPE_CHECKING:
+    from earshot.fetching import Rules
 
 _DEFECT = 70  # EX_SOFTWARE of sysexits.h
 _INTERRUPTED = 130  # 128 + SIGINT, as shells say it
@@ -188,7 +191,7 @@ def _global(
 def add(
     context: typer.Context,
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Audio and video files, folders.")
+        list[str], typer.Argument(metavar="PATH...", help="Audio and video files, folders, URLs.")
     ],
     library: LibraryFolder = None,
     channels: Annotated[
@@ -198,10 +201,14 @@ def add(
     tag: NewTags = None,
     meta: NewMetas = None,
     date: NewDate = None,
+    allow_private: Annotated[
+        bool, typer.Option("--allow-private", help="Fetch from private networks too.")
+    ] = False,
     network: NetworkChoice = None,
 ) -> None:
     """Listen to files, so that they can be searched; files that are there already are skipped."""
     known = about(date=date, tags=tag or (), meta=pairs(meta))
+    rules = _open_rules() if allow_private else None
     counts: Counter[Status] = Counter()
     audio = 0.0
     begun = time.monotonic()
@@ -210,7 +217,9 @@ def add(
         progress_bar() as shown,
         stoppable(shown) as progress,
     ):
-        outcomes = opened.add_each(paths, channels=channels, progress=progress, about=known)
+        outcomes = opened.add_each(
+            paths, channels=channels, progress=progress, about=known, rules=rules
+        )
         try:
             with closing(outcomes):  # frees the library's lock
                 for outcome in outcomes:
@@ -443,6 +452,13 @@ def _refused(library: Library, queries: Iterable[str]) -> dict[str, QueryError]:
         except QueryError as error:
             refused[query] = error
     return refused
+
+
+def _open_rules() -> Rules:
+    """URLs of the user's own choice, into private networks too."""
+    from earshot.fetching import ANY_NETWORK, Rules  # loads what speaks HTTP: few need it
+
+    return Rules(allowed=ANY_NETWORK)
 
 
 def _summary(counts: Counter[Status]) -> str:

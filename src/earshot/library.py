@@ -26,6 +26,7 @@ from earshot.errors import LibraryError, UsageError
 from earshot.example import heard_in, said_in
 from earshot.example import pronunciations as exampled
 from earshot.explaining import Extras
+from earshot.fetched import forget
 from earshot.index import (
     NetworkEntry,
     Snapshot,
@@ -53,6 +54,7 @@ from earshot.types import Mention, Recording, SearchResult, Span
 
 if TYPE_CHECKING:
     from earshot.adding import Listener
+    from earshot.fetching import Rules
     from earshot.media import Channels, Plan
     from earshot.search import Calibration
     from earshot.streaming import Stream
@@ -138,16 +140,20 @@ class Library:
         channels: Channels = "auto",
         progress: ProgressCallback | None = None,
         about: About = NOTHING,
+        rules: Rules | None = None,
     ) -> AddReport:
-        """Add files, and all media files of folders; what cannot be listened to is reported.
+        """Add files, all media files of folders, URLs; what cannot be listened to is reported.
 
-        A file that is in the library already, by content, is skipped. `channels` says whether the
-        channels of a file are heard as one (`mix`), separately (`split`), or as the file suggests
-        (`auto`). `about` (see `earshot.about`) is kept with what is new. Raises LibraryError when
-        the library cannot be written (OtherNetwork, LibraryBusy among them); what was added before
-        is kept.
+        A file that is in the library already, by content, is skipped. What URLs lead to is kept in
+        the library's folder `media`; `rules` (see `earshot.fetching`) say what may be fetched.
+        `channels` says whether the channels of a file are heard as one (`mix`), separately
+        (`split`), or as the file suggests (`auto`). `about` (see `earshot.about`) is kept with what
+        is new. Raises LibraryError when the library cannot be written (OtherNetwork, LibraryBusy
+        among them); what was added before is kept.
         """
-        outcomes = self.add_each(paths, channels=channels, progress=progress, about=about)
+        outcomes = self.add_each(
+            paths, channels=channels, progress=progress, about=about, rules=rules
+        )
         return AddReport(tuple(outcomes))
 
     def add_each(
@@ -157,29 +163,17 @@ class Library:
         channels: Channels = "auto",
         progress: ProgressCallback | None = None,
         about: About = NOTHING,
+        rules: Rules | None = None,
     ) -> Generator[Outcome, None, None]:
         """Like `add`, one outcome at a time: what is yielded as added survives any crash.
 
-        The library is locked for other writers until the iterator is exhausted or closed.
+        The library is locked for other writers while files are listened to, but not while a URL is
+        fetched, until the iterator is exhausted or closed.
         """
-        from earshot.adding import add_files  # loads FFmpeg
-        from earshot.catalog import Catalog  # SQLAlchemy: only to write
+        from earshot.intake import Intake, take_in  # loads FFmpeg
 
-        network = self.listener()
-        with (
-            index_writer(self.path, NetworkEntry.of(network)) as writer,
-            Catalog(self.path, writable=True) as catalog,
-        ):
-            catalog.keep_only(writer.manifest.recordings())
-            yield from add_files(
-                paths,
-                writer=writer,
-                catalog=catalog,
-                network=network,
-                channels=channels,
-                progress=progress,
-                about=about,
-            )
+        how = Intake(channels, progress, about, rules)
+        yield from take_in(self.path, paths, self.listener(), how)
 
     def stream(self, title: str, *, channels: Plan = "mix", about: About = NOTHING) -> Stream:
         """A recording that grows: what is written to it can be searched within two seconds.
@@ -319,7 +313,7 @@ class Library:
 
         Searches and additions may go on meanwhile.
         """
-        from earshot.catalog import Catalog  # see `add_each`
+        from earshot.catalog import Catalog  # see `remove`
 
         recording = self.show(name)
         with Catalog(self.path, writable=True) as catalog:
@@ -331,10 +325,10 @@ class Library:
     def remove(self, *names: str) -> tuple[str, ...]:
         """Remove recordings, each named as in `show`; return their ids.
 
-        Their files are left alone. Raises UsageError, before anything is removed, when a name
-        fits none or several.
+        Their files are left alone, but for what was fetched from URLs. Raises UsageError,
+        before anything is removed, when a name fits none or several.
         """
-        from earshot.catalog import Catalog  # see `add_each`
+        from earshot.catalog import Catalog  # SQLAlchemy: only to write
 
         with index_writer(self.path) as writer:
             present = writer.manifest.recordings()
@@ -342,8 +336,10 @@ class Library:
             ids = tuple(name if name in present else self.show(name).id for name in names)
             writer.remove(ids)
             with Catalog(self.path, writable=True) as catalog:
+                removed = catalog.find(ids).values()
                 catalog.keep_only(writer.manifest.recordings())
             writer.tidy()
+        forget(self.path, removed)
         return ids
 
     def clip(

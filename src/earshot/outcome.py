@@ -39,7 +39,8 @@ class Outcome:
 class Progress:
     """How far adding is: `seconds` of the file's audio heard, of `duration` if that is known.
 
-    `file` counts from 1 to `files`.
+    `file` counts from 1 to `files`. While a URL is fetched, `fetched` bytes of it are there, of
+    `bytes` if that is known; afterwards both are None.
     """
 
     path: str
@@ -47,6 +48,8 @@ class Progress:
     files: int
     seconds: float
     duration: float | None
+    fetched: int | None = None
+    bytes: int | None = None
 
 
 ProgressCallback = Callable[[Progress], None]

@@ -96,12 +96,18 @@ def progress_bar() -> Iterator[ProgressCallback | None]:
             file, begun = progress.file, time.monotonic()
             bar.reset(task)
         speed = progress.seconds / max(time.monotonic() - begun, 1e-9)
+        done, whole = progress.seconds, progress.duration
+        heard = f"{clock(progress.seconds)}, {speed:.0f} x real time"
+        if progress.fetched is not None:
+            done, whole = progress.fetched, progress.bytes
+            heard = f"{progress.fetched / 1e6:.1f} MB fetched"
+            begun = time.monotonic()
         bar.update(
             task,
             description=f"{progress.file}/{progress.files} {printable(Path(progress.path).name)}",
-            completed=progress.seconds,
-            total=progress.duration,
-            heard=f"{clock(progress.seconds)}, {speed:.0f} x real time",
+            completed=done,
+            total=whole,
+            heard=heard,
         )
 
     with bar:
