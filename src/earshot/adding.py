@@ -79,6 +79,7 @@ class _Job:
     channels: media.Channels
     progress: ProgressCallback | None
     about: About
+    decoder: media.Decoder | None = None
 
     def report(self, seconds: float, duration: float | None) -> None:
         if self.progress is not None:
@@ -94,10 +95,12 @@ def add_files(
     channels: media.Channels = "auto",
     progress: ProgressCallback | None = None,
     about: About = NOTHING,
+    decoder: media.Decoder | None = None,
 ) -> Iterator[Outcome]:
     """Add files and folders; yield an outcome as soon as each file is settled for good.
 
-    `about` is kept with every recording that is new; those that are there stay as they are.
+    `about` is kept with every recording that is new; those that are there stay as they are. With a
+    `decoder`, files are decoded in its process instead of this one.
     Raises LibraryError when the library cannot be written; files yielded before then are kept.
     """
     found = list(_find(paths))
@@ -105,7 +108,7 @@ def add_files(
         if isinstance(item, Outcome):
             yield item
             continue
-        job = _Job(item, number, len(found), channels, progress, about)
+        job = _Job(item, number, len(found), channels, progress, about, decoder)
         outcome = _add(job, writer, catalog, network)
         yield outcome
         if outcome.status is Status.ADDED:
@@ -121,13 +124,14 @@ def add_apart(
     channels: media.Channels = "auto",
     progress: ProgressCallback | None = None,
     about: About = NOTHING,
+    decoder: media.Decoder | None = None,
 ) -> Outcome:
     """Add one file to a library that is locked only while what was heard is written into it.
 
     So several files can be heard at once, and others may add and remove meanwhile; they are waited
     for. What is heard is kept in the folder `scratch` until then. Raises what `add_files` raises.
     """
-    job = _Job(path, 1, 1, channels, progress, about)
+    job = _Job(path, 1, 1, channels, progress, about, decoder)
 
     def written(digest: str, heard: _Heard | None) -> Outcome:
         with (
@@ -215,9 +219,9 @@ def _heard(
     job: _Job, digest: str, network: Listener, track: Callable[[str, int], TrackFile]
 ) -> Iterator[_Heard]:
     """Listen to a file; what was heard is there until the context ends."""
-    duration = media.probe(job.path).duration
     rate = network.sample_rate
-    blocks = _Blocks(media.blocks(job.path, channels=job.channels, sample_rate=rate), rate)
+    duration, found = _decoded(job, rate)
+    blocks = _Blocks(found, rate)
     with ExitStack() as stack:
         tracks = [
             stack.enter_context(track(digest[:12], channel)) for channel in range(blocks.channels)
@@ -225,6 +229,15 @@ def _heard(
         for _ in _fill(tracks, blocks, network):
             job.report(blocks.seconds, duration)
         yield _Heard(tracks, blocks)
+
+
+def _decoded(job: _Job, rate: int) -> tuple[float | None, Iterator[Floats]]:
+    """How long a file is, if it tells, and its sound in blocks."""
+    if job.decoder is not None:
+        heard = job.decoder.hear(job.path, channels=job.channels, sample_rate=rate)
+        return heard.info.duration, heard.blocks
+    duration = media.probe(job.path).duration
+    return duration, media.blocks(job.path, channels=job.channels, sample_rate=rate)
 
 
 def _keep(job: _Job, digest: str, heard: _Heard, writer: IndexWriter, catalog: Catalog) -> Outcome:

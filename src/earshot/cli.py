@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -89,9 +89,6 @@ from earshot.topic_cli import topic_app
 from earshot.types import SearchResult, Span
 from earshot.upkeep_cli import check, optimize
 from earshot.watch_cli import watch
-
-if TYPE_CHECKING:
-    from earshot.fetching import Rules
 
 _DEFECT = 70  # EX_SOFTWARE of sysexits.h
 _INTERRUPTED = 130  # 128 + SIGINT, as shells say it
@@ -201,6 +198,9 @@ def add(
     tag: NewTags = None,
     meta: NewMetas = None,
     date: NewDate = None,
+    apart: Annotated[
+        bool, typer.Option("--apart", help="Decode in another process: a crash costs one file.")
+    ] = False,
     allow_private: Annotated[
         bool, typer.Option("--allow-private", help="Fetch from private networks too.")
     ] = False,
@@ -208,7 +208,7 @@ def add(
 ) -> None:
     """Listen to files, so that they can be searched; files that are there already are skipped."""
     known = about(date=date, tags=tag or (), meta=pairs(meta))
-    rules = _open_rules() if allow_private else None
+    more = _strict_or_not(apart, allow_private)
     counts: Counter[Status] = Counter()
     audio = 0.0
     begun = time.monotonic()
@@ -217,9 +217,7 @@ def add(
         progress_bar() as shown,
         stoppable(shown) as progress,
     ):
-        outcomes = opened.add_each(
-            paths, channels=channels, progress=progress, about=known, rules=rules
-        )
+        outcomes = opened.add_each(paths, channels=channels, progress=progress, about=known, **more)
         try:
             with closing(outcomes):  # frees the library's lock
                 for outcome in outcomes:
@@ -454,11 +452,18 @@ def _refused(library: Library, queries: Iterable[str]) -> dict[str, QueryError]:
     return refused
 
 
-def _open_rules() -> Rules:
-    """URLs of the user's own choice, into private networks too."""
-    from earshot.fetching import ANY_NETWORK, Rules  # loads what speaks HTTP: few need it
+def _strict_or_not(apart: bool, allow_private: bool) -> dict[str, Any]:
+    """What `Library.add_each` is told of files and URLs that are not what they seem."""
+    more: dict[str, Any] = {}
+    if allow_private:
+        from earshot.fetching import ANY_NETWORK, Rules  # loads what speaks HTTP: few need it
 
-    return Rules(allowed=ANY_NETWORK)
+        more["rules"] = Rules(allowed=ANY_NETWORK)
+    if apart:
+        from earshot.media import Limits  # loads FFmpeg
+
+        more["limits"] = Limits()
+    return more
 
 
 def _summary(counts: Counter[Status]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Generator, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -29,12 +30,16 @@ from earshot.rows import located
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """How to take in: how channels are heard, who is told, what is kept, what may be fetched."""
+    """How to take in: how channels are heard, who is told, what is kept, what may be fetched.
+
+    With `limits`, media are decoded in a process apart, and within them.
+    """
 
     channels: media.Channels = "auto"
     progress: ProgressCallback | None = None
     about: About = NOTHING
     rules: Rules | None = None
+    limits: media.Limits | None = None
 
 
 def is_url(text: str | os.PathLike[str]) -> bool:
@@ -72,6 +77,7 @@ def _added(
     with (
         index_writer(folder, NetworkEntry.of(network), patience=patience) as writer,
         Catalog(folder, writable=True) as catalog,
+        nullcontext() if how.limits is None else media.Decoder(how.limits) as decoder,
     ):
         catalog.keep_only(writer.manifest.recordings())
         yield from add_files(
@@ -82,6 +88,7 @@ def _added(
             channels=how.channels,
             progress=how.progress,
             about=how.about,
+            decoder=decoder,
         )
 
 
@@ -113,7 +120,8 @@ def _fetched(
     outcome: Outcome | None = None
     try:
         # Another one who writes is waited for: what came must not be lost.
-        added = replace(how, progress=listen, about=known)
+        limits = how.limits or media.Limits()  # who knows who made it
+        added = replace(how, progress=listen, about=known, limits=limits)
         (outcome,) = _added(folder, [kept], network, added, float("inf"))
     finally:
         recording = outcome.recording if outcome is not None else None

@@ -55,7 +55,7 @@ from earshot.types import Mention, Recording, SearchResult, Span
 if TYPE_CHECKING:
     from earshot.adding import Listener
     from earshot.fetching import Rules
-    from earshot.media import Channels, Plan
+    from earshot.media import Channels, Limits, Plan
     from earshot.search import Calibration
     from earshot.streaming import Stream
     from earshot.units import Pronunciation
@@ -141,6 +141,7 @@ class Library:
         progress: ProgressCallback | None = None,
         about: About = NOTHING,
         rules: Rules | None = None,
+        limits: Limits | None = None,
     ) -> AddReport:
         """Add files, all media files of folders, URLs; what cannot be listened to is reported.
 
@@ -148,11 +149,12 @@ class Library:
         the library's folder `media`; `rules` (see `earshot.fetching`) say what may be fetched.
         `channels` says whether the channels of a file are heard as one (`mix`), separately
         (`split`), or as the file suggests (`auto`). `about` (see `earshot.about`) is kept with what
-        is new. Raises LibraryError when the library cannot be written (OtherNetwork, LibraryBusy
-        among them); what was added before is kept.
+        is new. With `limits` (`earshot.media.Limits`), files are decoded in a process apart, and
+        what crashes or goes over them is reported. Raises LibraryError when the library cannot be
+        written (OtherNetwork, LibraryBusy among them); what was added before is kept.
         """
         outcomes = self.add_each(
-            paths, channels=channels, progress=progress, about=about, rules=rules
+            paths, channels=channels, progress=progress, about=about, rules=rules, limits=limits
         )
         return AddReport(tuple(outcomes))
 
@@ -164,6 +166,7 @@ class Library:
         progress: ProgressCallback | None = None,
         about: About = NOTHING,
         rules: Rules | None = None,
+        limits: Limits | None = None,
     ) -> Generator[Outcome, None, None]:
         """Like `add`, one outcome at a time: what is yielded as added survives any crash.
 
@@ -172,7 +175,7 @@ class Library:
         """
         from earshot.intake import Intake, take_in  # loads FFmpeg
 
-        how = Intake(channels, progress, about, rules)
+        how = Intake(channels, progress, about, rules, limits)
         yield from take_in(self.path, paths, self.listener(), how)
 
     def stream(self, title: str, *, channels: Plan = "mix", about: About = NOTHING) -> Stream:

@@ -11,11 +11,14 @@
     live          a pipe through which audio comes while it is made
     clips         a span -> a file
     joining       the two sides of a call, each in a file -> one file
+    child         the process apart in which files of strangers are decoded
+    apart         all of a file, decoded there: a crash costs one recording
 
 FFmpeg (through PyAV) reads the formats. Whatever cannot be listened to from its beginning to its
 end is a MediaError whose one sentence names the file. Nothing here knows of networks or libraries.
 """
 
+from earshot.media.apart import STRANGERS, Decoder, Heard, Limits
 from earshot.media.bare import Bare
 from earshot.media.clips import CLIP_FORMATS, write_clip
 from earshot.media.decoding import Piece
@@ -29,8 +32,12 @@ from earshot.media.resampling import Plan, Resampler
 __all__ = [
     "CLIP_FORMATS",
     "SAMPLE_RATE",
+    "STRANGERS",
     "Bare",
     "Channels",
+    "Decoder",
+    "Heard",
+    "Limits",
     "MediaInfo",
     "Piece",
     "Plan",

@@ -1,6 +1,7 @@
 """The process that listens: tasks as JSON lines in, progress and outcomes as JSON lines out.
 
-A decoder that crashes takes this process with it and nothing else. It ends when its server does:
+Files are decoded in a process of their own (`earshot.media.apart`), so that a decoder that crashes
+or hangs costs one job. It ends when its server does:
 its input ends, or its output has no reader. It knows the library and nothing of jobs, databases and
 HTTP.
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TextIO
@@ -76,9 +78,15 @@ def _done(library: Library, task: dict[str, Any], out: TextIO) -> dict[str, Any]
 def added(library: Library, task: dict[str, Any], about: About, progress: Any) -> Outcome:
     """Listen to the file of a task and add it."""
     from earshot.adding import add_apart  # loads FFmpeg: a server that waits needs none
+    from earshot.media import STRANGERS, Decoder
+
+    limits = replace(STRANGERS, hours=task["most_seconds"] / 3600)
 
     # A folder of its own: the child of a server that was killed may still be at the same file.
-    with TemporaryDirectory(prefix="hearing-", dir=task["scratch"]) as scratch:
+    with (
+        Decoder(limits) as decoder,
+        TemporaryDirectory(prefix="hearing-", dir=task["scratch"]) as scratch,
+    ):
         return add_apart(
             Path(task["path"]),
             library=library.path,
@@ -87,6 +95,7 @@ def added(library: Library, task: dict[str, Any], about: About, progress: Any) -
             channels=task["channels"],
             progress=progress,
             about=about,
+            decoder=decoder,
         )
 
 
