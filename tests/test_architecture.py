@@ -37,10 +37,10 @@ LAYERS = {
         "decoding", "rows", "fetched", "catalog", "rescue", "clipping", "outcome", "adding",
         "intake", "streaming",
         "upkeep", "example", "paging", "searching", "explaining", "snippets", "library",
-        "sources", "picture", "plotting", "picturing", "topics", "present", "alignments", "asking",
-        "options", "progress", "topic_lines", "server", "label_cli", "topic_cli", "network_cli",
-        "show_cli", "upkeep_cli", "stream_cli", "feeds_cli", "watch_cli", "serve_cli", "key_cli",
-        "cli",
+        "sources", "picture", "plotting", "picturing", "topics", "bot", "present", "alignments",
+        "asking", "options", "progress", "topic_lines", "server", "label_cli", "topic_cli",
+        "network_cli", "show_cli", "upkeep_cli", "stream_cli", "feeds_cli", "watch_cli",
+        "serve_cli", "key_cli", "ask_cli", "mcp_cli", "cli",
     ],
     "kur": [
         "errors", "marks", "arguments", "yaml_marks", "json_marks", "schema", "include",
@@ -280,8 +280,10 @@ def test_what_is_imported_is_declared() -> None:
 
 def _extra(module: Module) -> str:
     """The extra whose packages a module may import."""
-    if module.layer == "sources":
-        return {"feeds": "feeds"}.get(module.path.stem, "")
+    if module.layer in ("sources", "bot"):
+        return {"feeds": "feeds", "assistant": "mcp", "recorder": "record"}.get(
+            module.path.stem, ""
+        )
     if module.package == "earshot":
         return EXTRAS.get(module.layer, "")
     return "" if module.name in ALLOWED_OF_KUR | {"kur"} else "train"

@@ -22,12 +22,14 @@ from typer.core import TyperGroup
 
 from earshot.about import NOTHING, about
 from earshot.alignments import print_why
+from earshot.ask_cli import ask
 from earshot.asking import example, filters, joined, pairs, read_queries
 from earshot.errors import EarshotError, QueryError, UsageError
 from earshot.feeds_cli import feeds, follow, sync_, unfollow
 from earshot.key_cli import key_app
 from earshot.label_cli import label_app
 from earshot.library import MIN_CONFIDENCE, TOP, Library
+from earshot.mcp_cli import mcp
 from earshot.network_cli import network_app
 from earshot.options import (
     After,
@@ -136,6 +138,8 @@ app.command(epilog="Example: earshot follow https://example.org/feed.xml --newes
 app.command(epilog="Example: earshot unfollow 'Deep Talks'")(unfollow)
 app.command(epilog="Example: earshot feeds --opml podcasts.opml")(feeds)
 app.command(epilog="Example: earshot watch /var/spool/calls --tag calls")(watch)
+app.command(epilog="Example: earshot ask 'find me 20 episodes about neural nets'")(ask)
+app.command(epilog="Example: earshot mcp --library ~/talks")(mcp)
 app.command("sync", epilog="Example: earshot sync --every 1h")(sync_)
 
 
