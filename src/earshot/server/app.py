@@ -31,14 +31,24 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from earshot.server import health, jobs, recordings, searches, wire
+from earshot.server import (
+    health,
+    jobs,
+    metrics,
+    overview,
+    playing,
+    recordings,
+    searches,
+    uploads,
+    wire,
+)
 from earshot.server.errors import handle_errors
 from earshot.server.listening import Listening
 from earshot.server.requests import Requests
 from earshot.server.service import Service
 from earshot.server.settings import Settings
 
-UPLOADS = re.compile("POST /api/v1/recordings|POST /v1/listen")
+UPLOADS = re.compile("POST /api/v1/recordings|PATCH /api/v1/uploads/[0-9a-f]{32}|POST /v1/listen")
 """Requests, as METHOD PATH, whose body is a file."""
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -60,10 +70,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     handle_errors(app)
     api = APIRouter(prefix="/api/v1", responses=_ERRORS)
-    for module in (recordings, jobs, searches):
+    for module in (recordings, uploads, jobs, searches, playing, overview):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(health.router)
+    app.include_router(metrics.router)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -80,7 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service = Service(app.state.settings)
     app.state.service = service
-    beside = [Listening(service).run()]
+    beside = [Listening(service).run(), service.usage.run()]
     tasks = [asyncio.create_task(one) for one in beside]
     try:
         yield

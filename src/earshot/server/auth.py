@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
@@ -20,27 +19,12 @@ from fastapi.security import HTTPBearer
 
 from earshot.server import keys
 from earshot.server.errors import Refused
-from earshot.server.keys import DEFAULT_PROJECT, SCOPES, Limits, Scope
+from earshot.server.keys import DEFAULT_PROJECT, Caller, Scope, may
 from earshot.server.service import Here, Service
 
 _CREDENTIALS = re.compile(r"(?:token|bearer)[ \t]+([!-~]{1,512})", re.IGNORECASE)
 _LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\]|testserver)(:\d+)?", re.IGNORECASE)
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="earshot"'}
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks: a project, what they may do there, and by which key (None: no key was made)."""
-
-    project: str
-    scope: Scope
-    key: str | None = None
-    limits: Limits = field(default_factory=Limits)
-
-
-def may(caller: Caller, scope: Scope) -> bool:
-    """Whether a caller may do what needs `scope`."""
-    return SCOPES.index(caller.scope) >= SCOPES.index(scope)
 
 
 async def identified(request: Request, service: Service) -> Caller:
@@ -87,6 +71,7 @@ def _needs(scope: Scope) -> Callable[[Request, Service, object], Awaitable[Calle
     ) -> Caller:
         found = await identified(request, service)
         request.state.caller = found
+        service.allowance.take_request(found)
         if not may(found, scope):
             raise Refused(403, f"this key has the scope '{found.scope}', '{scope}' is needed")
         return found

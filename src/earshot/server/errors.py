@@ -19,7 +19,9 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from earshot.errors import (
+    AddressRefused,
     EarshotError,
+    FetchError,
     LibraryBusy,
     MediaError,
     QueryError,
@@ -33,6 +35,8 @@ LOG = logging.getLogger("earshot.server")
 _BY_CLASS: tuple[tuple[type[EarshotError], int, str], ...] = (
     (QueryError, 400, "bad_query"),
     (UsageError, 400, "bad_request"),
+    (AddressRefused, 422, "address_refused"),
+    (FetchError, 422, "not_fetched"),
     (MediaError, 422, "bad_media"),
     (LibraryBusy, 503, "busy"),
     (EarshotError, 500, "library_error"),
@@ -153,7 +157,7 @@ def _invalid(error: RequestValidationError) -> str:
 
 def _sentence(error: HTTPException) -> str:
     if error.status_code == 404:
-        return "there is nothing at this address: /docs lists all there are"
+        return "there is nothing at this address: /api/v1/openapi.json lists all there are"
     if error.status_code == 405:
         return "this address does not know this method"
     return str(error.detail)

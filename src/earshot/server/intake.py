@@ -21,9 +21,10 @@ from fastapi import Request
 from earshot.about import NOTHING, About
 from earshot.about import about as checked
 from earshot.errors import UsageError
+from earshot.fetching import address, shown
 from earshot.index import read_manifest
 from earshot.server import queue
-from earshot.server.auth import Caller
+from earshot.server.keys import Caller
 from earshot.server.queue import ENDED, Job
 from earshot.server.receiving import Received, receive
 from earshot.server.service import Service
@@ -34,6 +35,7 @@ _LOOK_SECONDS = 0.1
 
 async def received(request: Request, service: Service, caller: Caller) -> Received:
     """The file that a request brings, on the disk; within the caller's limit of size."""
+    await service.allowance.require_hours(caller)
     shelf = await service.call(service.shelf, caller.project)
     most = caller.limits.max_upload_bytes or service.settings.max_upload_bytes
     return await receive(
@@ -54,6 +56,7 @@ async def take(
 
     `name` is a file name, whose ending is kept and whose stem is the title unless `about` has one.
     """
+    service.usage.count(caller.project, caller.key, uploads=1, bytes=file.bytes)
     if channels not in CHANNELS:
         file.path.unlink(missing_ok=True)
         raise UsageError(f"channels are {', '.join(CHANNELS)}, not '{channels}'")
@@ -74,6 +77,30 @@ async def take(
         return await queue.put(service.store, job)
     path = await service.call(shelf.keep, file.path, file.digest, name)
     job = await queue.put(service.store, replace(job, path=str(path)))
+    service.news.set()
+    return job
+
+
+async def take_url(
+    service: Service,
+    caller: Caller,
+    url: str,
+    *,
+    name: str = "",
+    about: About = NOTHING,
+    channels: str = "auto",
+) -> Job:
+    """Queue a file that is to be fetched; raises AddressRefused for what is no URL to fetch."""
+    address(url)
+    if channels not in CHANNELS:
+        raise UsageError(f"channels are {', '.join(CHANNELS)}, not '{channels}'")
+    await service.allowance.require_hours(caller)
+    service.usage.count(caller.project, caller.key, uploads=1)
+    job = Job(
+        queue.new_id(), caller.project, caller.key, plain_name(name) or shown(url)[-200:],
+        url=url, channels=channels, about=about,
+    )  # fmt: skip
+    job = await queue.put(service.store, job)
     service.news.set()
     return job
 

@@ -12,8 +12,9 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from earshot.server import queue, wire
-from earshot.server.auth import Caller, Reader, Writer
+from earshot.server.auth import Reader, Writer
 from earshot.server.errors import Refused
+from earshot.server.keys import Caller
 from earshot.server.queue import ENDED, Job, State
 from earshot.server.recordings import read_cursor, write_cursor, wrong_cursor
 from earshot.server.service import Here, Service

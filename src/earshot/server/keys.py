@@ -11,7 +11,7 @@ import hashlib
 import re
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 from sqlalchemy import (
@@ -90,6 +90,21 @@ class Key:
         return ""
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: a project, what they may do there, and by which key (None: no key was made)."""
+
+    project: str
+    scope: Scope
+    key: str | None = None
+    limits: Limits = field(default_factory=Limits)
+
+
+def may(caller: Caller, scope: Scope) -> bool:
+    """Whether a caller may do what needs `scope`."""
+    return SCOPES.index(caller.scope) >= SCOPES.index(scope)
+
+
 async def create(
     store: Store,
     name: str,
@@ -146,6 +161,13 @@ async def find(store: Store, secret: str) -> Key | None:
     async with store.reading() as connection:
         sought = select(_KEYS).where(_KEYS.c.digest == digest(secret))
         row = (await connection.execute(sought)).one_or_none()
+    return None if row is None else _key(row)
+
+
+async def get(store: Store, identity: str) -> Key | None:
+    """The key with this id."""
+    async with store.reading() as connection:
+        row = (await connection.execute(select(_KEYS).where(_KEYS.c.id == identity))).one_or_none()
     return None if row is None else _key(row)
 
 

@@ -8,6 +8,8 @@ HTTP.
     {"library": "...", "path": "...", "scratch": "...", "about": {...}, ...}   ->
     {"heard": 30.0, "duration": 71.2}  {"heard": 60.0, ...}
     {"outcome": "added", "recording": "3f2a1b4c5d6e", "duration": 71.2, "note": ""}
+
+A task with a `url` has that fetched into its `path`: {"outcome": "fetched", "bytes": 59752, ...}
 """
 
 from __future__ import annotations
@@ -21,9 +23,17 @@ from tempfile import TemporaryDirectory
 from typing import Any, TextIO
 
 from earshot.about import About
-from earshot.errors import EarshotError, LibraryError, MediaError
+from earshot.errors import (
+    AddressRefused,
+    EarshotError,
+    FetchError,
+    LibraryError,
+    MediaError,
+    NetworkError,
+)
+from earshot.fetching import Rules, download
 from earshot.library import Library
-from earshot.outcome import Outcome, Progress
+from earshot.outcome import Outcome, Progress, ProgressCallback
 
 
 def main() -> None:
@@ -32,16 +42,43 @@ def main() -> None:
     os.dup2(2, 1)  # whatever else prints must not be taken for an answer
     libraries: dict[tuple[str, str], Library] = {}
     for line in sys.stdin:
-        task = json.loads(line)
-        named = (task["library"], task["network"])
-        library = libraries.get(named)
-        if library is None:
-            library = libraries[named] = Library(named[0], named[1] or None)
-        _tell(out, _done(library, task, out))
+        _tell(out, _done(json.loads(line), libraries, out))
 
 
-def _done(library: Library, task: dict[str, Any], out: TextIO) -> dict[str, Any]:
+def _done(
+    task: dict[str, Any], libraries: dict[tuple[str, str], Library], out: TextIO
+) -> dict[str, Any]:
     """What became of one task."""
+    try:
+        if "url" in task:
+            return _fetched(task, out)
+        named = task["library"], task["network"]
+        if named not in libraries:  # its network is loaded once
+            libraries[named] = Library(named[0], named[1] or None)
+        return _heard(task, libraries[named], out)
+    except (LibraryError, NetworkError) as error:
+        return {"outcome": "failed", "code": "library_error", "note": str(error)}
+    except AddressRefused as error:
+        return {"outcome": "failed", "code": "address_refused", "note": str(error)}
+    except FetchError as error:
+        return {"outcome": "failed", "code": "not_fetched", "note": str(error)}
+    except EarshotError as error:
+        return {"outcome": "failed", "code": "bad_media", "note": str(error)}
+
+
+def _fetched(task: dict[str, Any], out: TextIO) -> dict[str, Any]:
+    """Fetch a file from anywhere that strangers may reach."""
+    rules = Rules(allowed=tuple(task["networks"]), most_bytes=task["most_bytes"])
+
+    def progress(*_: object) -> None:
+        _tell(out, {"heard": 0.0, "duration": None})  # notes that the server is gone, too
+
+    file = download(task["url"], Path(task["path"]), rules, progress)
+    return {"outcome": "fetched", "note": "", "bytes": file.bytes, "name": file.name}
+
+
+def _heard(task: dict[str, Any], library: Library, out: TextIO) -> dict[str, Any]:
+    """Listen to a file and add it."""
     said = task["about"]
     about = About(
         said["title"],
@@ -59,12 +96,7 @@ def _done(library: Library, task: dict[str, Any], out: TextIO) -> dict[str, Any]
                 "(max_recording_hours)"
             )
 
-    try:
-        outcome = added(library, task, about, progress)
-    except LibraryError as error:
-        return {"outcome": "failed", "code": "library_error", "note": str(error)}
-    except EarshotError as error:
-        return {"outcome": "failed", "code": "bad_media", "note": str(error)}
+    outcome = _added(library, task, about, progress)
     answer: dict[str, Any] = {
         "outcome": str(outcome.status),
         "note": outcome.note,
@@ -75,8 +107,9 @@ def _done(library: Library, task: dict[str, Any], out: TextIO) -> dict[str, Any]
     return answer
 
 
-def added(library: Library, task: dict[str, Any], about: About, progress: Any) -> Outcome:
-    """Listen to the file of a task and add it."""
+def _added(
+    library: Library, task: dict[str, Any], about: About, progress: ProgressCallback
+) -> Outcome:
     from earshot.adding import add_apart  # loads FFmpeg: a server that waits needs none
     from earshot.media import STRANGERS, Decoder
 

@@ -207,6 +207,19 @@ async def end(store: Store, identity: str, state: State, **values: Any) -> bool:
     return await change(store, identity, state=state, ended=time.time(), **values)
 
 
+async def found(store: Store, job: Job) -> bool:
+    """Keep which file a running job is of, now that it is known; False if it runs no more.
+
+    Where another job is of the same file, the file is kept without its digest: whoever is second
+    will find that the library has it.
+    """
+    values = {name: _row(job)[name] for name in ("path", "bytes", "about", "digest")}
+    try:
+        return await change(store, job.id, **values)
+    except IntegrityError:
+        return await change(store, job.id, **{**values, "digest": None})
+
+
 async def cancel(store: Store, identity: str) -> bool:
     """Cancel a job that has not ended; False if it has."""
     active = (_JOBS.c.id == identity) & _ACTIVE

@@ -9,15 +9,18 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
+from pydantic import ValidationError
 
 from earshot.about import About
 from earshot.about import about as checked
 from earshot.clipping import unchanged
 from earshot.errors import UsageError
 from earshot.server import intake, queue, wire
-from earshot.server.auth import Admin, Caller, Reader, Writer
+from earshot.server.auth import Admin, Reader, Writer
 from earshot.server.errors import Refused
+from earshot.server.keys import Caller
 from earshot.server.receiving import Received
 from earshot.server.service import Here, Service, Shelf
 from earshot.types import Recording
@@ -44,6 +47,7 @@ _FILE = {"type": "string", "format": "binary"}
 _BODY = {
     "required": True,
     "content": {
+        "application/json": {"schema": wire.FromUrl.model_json_schema()},
         "application/octet-stream": {"schema": _FILE},
         "multipart/form-data": {
             "schema": {
@@ -79,13 +83,15 @@ async def upload(
     date: Annotated[str | None, Query(max_length=10)] = None,
     tag: Annotated[list[str], Query(max_length=100)] = [],  # noqa: B006 (FastAPI copies it)
     meta: Annotated[list[str], Query(max_length=100, description="name=value")] = [],  # noqa: B006
-    channels: Annotated[Literal["auto", "mix", "split"], Query()] = "auto",
+    channels: wire.Channels = "auto",
 ) -> Response:
-    """Send a file: as the body itself, or in a form. It is listened to by a job.
+    """Send a file: as the body itself, or in a form, or as the URL it has. A job listens to it.
 
     A file that the library has, by content, costs nothing: its job is done at once. In a form the
     fields `title`, `date`, `tag`, `meta` (name=value) and `channels` may stand beside the file.
     """
+    if request.headers.get("content-type", "").partition(";")[0].strip() == "application/json":
+        return job_answer(await _from_url(request, service, caller))
     said = checked(title=title, date=date, tags=tag, meta=intake.pairs(meta))
     file = await intake.received(request, service, caller)
     try:
@@ -103,6 +109,25 @@ def job_answer(job: queue.Job) -> Response:
     """202 and the job; 200 if it is done already."""
     status = 200 if job.state == "done" else 202
     return JSONResponse(wire.job(job), status, headers={"Location": f"/api/v1/jobs/{job.id}"})
+
+
+async def _from_url(request: Request, service: Service, caller: Caller) -> queue.Job:
+    """The job of a file that is to be fetched."""
+    body = b""
+    async for block in request.stream():
+        body += block
+        if len(body) > service.settings.max_json_bytes:
+            raise Refused(413, "the body is too long for a description of a file")
+    try:
+        asked = wire.FromUrl.model_validate_json(body)
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{**one, "loc": ("body", *one["loc"])} for one in error.errors()]
+        ) from None
+    said = checked(title=asked.title, date=asked.date, tags=asked.tags, meta=asked.meta)
+    return await intake.take_url(
+        service, caller, asked.url, name=asked.name, about=said, channels=asked.channels
+    )
 
 
 def _with_fields(said: About, file: Received) -> tuple[About, str]:
@@ -201,6 +226,7 @@ async def delete(identity: Identity, caller: Admin, service: Here) -> Response:
     await service.call(shelf.library.remove, identity)
     if known.path not in await queue.files_in_use(service.store, caller.project):
         await service.call(shelf.discard, known.path)
+    (shelf.folder / "peaks" / f"{identity}.npy").unlink(missing_ok=True)
     return Response(status_code=204)
 
 

@@ -17,6 +17,8 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from earshot.server.metrics import REQUESTS, SECONDS
+
 LOG = logging.getLogger("earshot.server.requests")
 
 _REQUEST_ID = re.compile("[A-Za-z0-9._-]{8,64}")
@@ -80,10 +82,13 @@ class Requests:
             else:
                 await self._app(scope, body.receive, told)
         finally:
+            seconds = time.perf_counter() - begun
+            REQUESTS.labels(scope["method"], _route(scope), str(status)).inc()
+            SECONDS.labels(_route(scope)).observe(seconds)
             LOG.info(
                 "%s %s %d", scope["method"], json.dumps(scope["path"])[1:-1], status,
                 extra={"request_id": identity, "status": status, **_who(scope),
-                       "seconds": round(time.perf_counter() - begun, 4)},
+                       "seconds": round(seconds, 4)},
             )  # fmt: skip
 
 
@@ -112,6 +117,14 @@ class _Body:
             async with asyncio.timeout(_DRAINED_SECONDS):
                 while not self._ended and self._read < most:
                     await self.receive()
+
+
+def _route(scope: Scope) -> str:
+    """The pattern of the route, of which there are few; not the path, of which there are many."""
+    path = str(getattr(scope.get("route"), "path", "")) or "none"
+    prefix = "/api/v1"  # which a route that was included with it may not know of
+    inside = scope["path"].startswith(prefix) and path != "none" and not path.startswith(prefix)
+    return prefix + path if inside else path
 
 
 def _who(scope: Scope) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from earshot.library import Library
 from earshot.server.keys import DEFAULT_PROJECT
 from earshot.server.settings import Settings
 from earshot.server.store import Store
+from earshot.server.usage import Allowance, Usage
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -89,6 +90,8 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.store = Store(settings.database_url)
+        self.usage = Usage(self.store)
+        self.allowance = Allowance(settings, self.usage)
         self._shelves: dict[str, Shelf] = {}
         self._threads = ThreadPoolExecutor(settings.search_threads, "earshot-search")
         self.news = asyncio.Event()
@@ -108,6 +111,7 @@ class Service:
 
     async def close(self) -> None:
         """Let go of everything."""
+        await self.usage.write()
         self._threads.shutdown(wait=True, cancel_futures=True)
         for shelf in self._shelves.values():
             shelf.library.close()

@@ -12,6 +12,7 @@ import json
 import logging
 import logging.config
 import os
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +24,7 @@ from uvicorn.supervisors import Multiprocess
 from earshot.server import keys
 from earshot.server.app import create_app
 from earshot.server.keys import DEFAULT_PROJECT
+from earshot.server.metrics import FOLDER_VARIABLE
 from earshot.server.service import opened_shelf
 from earshot.server.settings import Settings
 from earshot.server.store import Store
@@ -58,6 +60,8 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         h11_max_incomplete_event_size=64 << 10,
     )
+    if settings.workers > 1:
+        os.environ[FOLDER_VARIABLE] = _figures(settings)
     socket = config.bind_socket()
     socket.listen(config.backlog)  # from here on whoever connects is answered, if not at once
     host, port = socket.getsockname()[:2]
@@ -66,6 +70,14 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
         Multiprocess(config, sockets=[socket]).run()
     else:
         uvicorn.Server(config).run(sockets=[socket])
+
+
+def _figures(settings: Settings) -> str:
+    """An empty folder in which several workers keep their figures."""
+    folder = settings.folder / "metrics"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return str(folder)
 
 
 def application() -> FastAPI:

@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     hours_per_day: float = Field(
         0.0, ge=0, description="Hours of audio listened to a day (UTC) and key; 0: any number."
     )
+    fetch_networks: tuple[str, ...] = Field(
+        (), description="Networks that URLs may lead into although they are not public: 10.0.0.0/8"
+    )
     cors_origins: tuple[str, ...] = Field(
         (), description="Origins of web pages that may call the API, e.g. https://example.org"
     )

@@ -7,13 +7,16 @@ Names are those of the command line's `--json`. The models describe; what is sen
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from earshot import present
 from earshot.server.queue import Job
 from earshot.types import Recording, SearchResult
+
+Channels: TypeAlias = Literal["auto", "mix", "split"]
+"""How the channels of a file are heard: as one, separately, or as the file suggests."""
 
 
 class _Wire(BaseModel):
@@ -68,6 +71,18 @@ class Edit(_Wire):
     add_tags: list[str] = []
     remove_tags: list[str] = []
     meta: dict[str, str] = Field({}, description="Values by name; '' takes away.")
+
+
+class FromUrl(_Wire):
+    """A file that is to be fetched from somewhere else."""
+
+    url: str = Field(max_length=4000, examples=["https://example.org/talk.mp3"])
+    name: str = Field("", max_length=300, description="The file's name; else what its source says.")
+    title: str | None = Field(None, max_length=1000)
+    date: str | None = Field(None, max_length=10)
+    tags: list[str] = Field([], max_length=100)
+    meta: dict[str, str] = Field({}, max_length=100)
+    channels: Channels = "auto"
 
 
 class JobOut(_Wire):
@@ -140,6 +155,12 @@ class SearchOut(_Wire):
     seconds: float
     note: str | None = None
     error: str | None = Field(None, description="In a batch: why this query was not searched for.")
+
+
+class BatchOut(_Wire):
+    """Answers to several queries, in their order."""
+
+    results: list[SearchOut]
 
 
 def recording(known: Recording) -> dict[str, Any]:
