@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Float,
     Index,
@@ -54,7 +55,7 @@ _KEYS = Table(
     Column("revoked", Float),
     Column("requests_per_minute", Integer),
     Column("hours_per_day", Float),
-    Column("max_upload_bytes", Integer),
+    Column("max_upload_bytes", BigInteger),
     Index("keys_by_project", "project"),
 )
 
