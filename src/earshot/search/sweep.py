@@ -140,6 +140,13 @@ class Sweep:
         found, scale = self._places[index]
         return np.flatnonzero(found[piece].reshape(-1) <= ceiling // scale)
 
+    def lows(self, index: int) -> tuple[list[Lowest], int]:
+        """How low the cost of a plan falls: by piece (blocks, lanes), in units of so many steps.
+
+        Numbers above the plan's limit mean that there is none within it.
+        """
+        return self._places[index]
+
     def _lowest(self, program: Program) -> list[Lowest]:
         """How low the cost of each plan of a program falls, by piece."""
         found: list[Lowest] = []

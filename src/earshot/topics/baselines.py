@@ -20,7 +20,7 @@ from earshot.topics.targets import Target
 from earshot.topics.trees import folds
 from earshot.topics.validation import FOLDS, Figure, figures
 
-_ENOUGH = np.linspace(0.05, 0.95, 19)
+_ENOUGH = 24  # strengths that are tried
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -63,7 +63,7 @@ def baselines(
     found["most frequent"] = _accuracy(most, target, groups)
     if keywords is None or not of:
         return found
-    sure = np.zeros((len(target.truth), len(target.values)))
+    sure = np.full((len(target.truth), len(target.values)), -np.inf)
     for value, phrases in of.items():
         sure[:, value] = keywords.values[:, list(phrases), 0].max(axis=1)
     said = np.zeros(len(target.truth), np.int64)
@@ -76,8 +76,10 @@ def baselines(
             best = sure[rows].argmax(axis=1)
             return np.where(sure[rows].max(axis=1) >= enough, best, rest)
 
-        right = [(answers(train, one) == target.truth[train]).mean() for one in _ENOUGH.tolist()]
-        said[test] = answers(test, float(_ENOUGH[int(np.argmax(right))]))
+        strongest = sure[train].max(axis=1)
+        tried = np.append(np.quantile(strongest, np.linspace(0, 1, _ENOUGH)), np.inf).tolist()
+        right = [(answers(train, one) == target.truth[train]).mean() for one in tried]
+        said[test] = answers(test, tried[int(np.argmax(right))])
     found["keywords"] = _accuracy(said, target, groups)
     return found
 

@@ -1,20 +1,22 @@
-"""Candidates searched for in every recording: what was heard of each, and how surely.
+"""Candidates searched for in every recording, exhaustively: how strongly each was heard, and when.
 
-A search's own confidence depends a little on what else is searched; what is learned from must not,
-or a recording would be judged otherwise alone than among others. So each mention gets an
-*evidence*: the same calibrated model, measured against the background that comes with the network
-alone, as if one mention an hour were to be expected. What was found is kept on disk by network,
-phrases and recording, and only what is new is searched. This module knows nothing of labels.
+A search shows mentions that are likely; to learn from, a faint one in a recording tells as much as
+a sure one, and none at all too. So nothing is cut off here: of every phrase, on every channel, the
+best place is kept, however bad. Its *strength* is -ln of the matches as good that accident brings
+in an hour of speech, measured on the background that comes with the network: it is the same
+whatever else is searched, so a recording is judged alone as it is among others. What was found is
+kept on disk by network, phrases and recording, and only what is new is searched. This module knows
+nothing of labels.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -28,87 +30,73 @@ from earshot.searching import Field
 from earshot.topics.candidates import Candidate
 
 if TYPE_CHECKING:
-    from earshot.search import Found, Track
+    from earshot.search import Track
+    from earshot.search.align import Plan
+    from earshot.search.ear import Ear
+    from earshot.search.sweep import Laid
+    from earshot.units import Pronunciation
 
 FORMAT = 1
 FOLDER = "topics"
 """Of a library's folder: where models lie, and what was heard in `heard`."""
 
-LEAST = 0.05
-"""Mentions of less evidence are not kept."""
-
-SEARCHED = 0.005
-"""The confidence down to which a search looks: low, since evidence and confidence differ."""
-
-STEP = 512
-"""Phrases that share a pass."""
-
 HEARD = "heard"
+
+EVEN = 4.0
+"""A place of this strength counts as half a mention: accident brings one such in 55 hours."""
+
+LARGEST_PASS = 1 << 27
+"""What is remembered of one pass, in windows times pronunciations."""
+
+_MOST_PHRASES = 512  # of a pass
 _KEPT = 12  # files of what was heard, the latest used; older ones go
-_COLUMNS = {
-    "recording": np.int32,
-    "phrase": np.int32,
-    "channel": np.int8,
-    "start": np.float32,
-    "end": np.float32,
-    "sure": np.float32,
-}
 
 Progress = Callable[[str, float], None]
 """Told what is done, and how much of it: 0 to 1."""
 
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """Mentions of `phrases` in `recordings`, one element a mention, by recording and phrase.
+    """How `phrases` were heard in `recordings`, one row a channel of a recording.
 
-    recording, phrase: indexes; channel: from 0; start, end: seconds; sure: 0 to 1. By recording:
-    `seconds` it is long, `channels` it has.
+    recording, channel: (rows,) whose rows they are, `seconds` (recordings,) how long each is.
+    strength: (rows, phrases) of the best place; second: (rows, phrases) in which it ends; count:
+    (rows, phrases) mentions to be expected.
     """
 
     recordings: tuple[str, ...]
     phrases: tuple[Candidate, ...]
     seconds: npt.NDArray[np.float64]
-    channels: npt.NDArray[np.int64]
-    recording: npt.NDArray[np.int32]
-    phrase: npt.NDArray[np.int32]
-    channel: npt.NDArray[np.int8]
-    start: npt.NDArray[np.float32]
-    end: npt.NDArray[np.float32]
-    sure: npt.NDArray[np.float32]
-
-    def of(self, recordings: Sequence[str]) -> Evidence:
-        """That of some of the recordings, in their order."""
-        number = {name: at for at, name in enumerate(self.recordings)}
-        chosen = np.array([number[name] for name in recordings], np.int64)
-        place = np.full(len(self.recordings), -1, np.int32)
-        place[chosen] = np.arange(len(chosen), dtype=np.int32)
-        return self._where(tuple(recordings), self.phrases, chosen, place, None)
+    recording: Ints
+    channel: Ints
+    strength: Floats
+    second: Floats
+    count: Floats
 
     def only(self, phrases: Sequence[int]) -> Evidence:
         """That of some of the phrases, in their order."""
-        place = np.full(len(self.phrases), -1, np.int32)
-        place[list(phrases)] = np.arange(len(phrases), dtype=np.int32)
-        chosen = np.arange(len(self.recordings))
-        of = tuple(self.phrases[at] for at in phrases)
-        return self._where(self.recordings, of, chosen, None, place)
-
-    def _where(
-        self,
-        recordings: tuple[str, ...],
-        phrases: tuple[Candidate, ...],
-        chosen: npt.NDArray[np.int64],
-        recording: npt.NDArray[np.int32] | None,
-        phrase: npt.NDArray[np.int32] | None,
-    ) -> Evidence:
-        row = self.recording if recording is None else recording[self.recording]
-        column = self.phrase if phrase is None else phrase[self.phrase]
-        (kept,) = np.nonzero((row >= 0) & (column >= 0))
-        kept = kept[np.lexsort((self.start[kept], column[kept], row[kept]))]
+        which = list(phrases)
         return Evidence(
-            recordings, phrases, self.seconds[chosen], self.channels[chosen], row[kept],
-            column[kept], self.channel[kept], self.start[kept], self.end[kept], self.sure[kept],
-        )  # fmt: skip
+            self.recordings,
+            tuple(self.phrases[at] for at in which),
+            self.seconds,
+            self.recording,
+            self.channel,
+            *(one[:, which] for one in (self.strength, self.second, self.count)),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Of:
+    """One recording: its frames, and (channels, phrases) of strength, second and count."""
+
+    frames: int
+    strength: Floats
+    second: Floats
+    count: Floats
 
 
 def gather(
@@ -120,8 +108,7 @@ def gather(
 ) -> Evidence:
     """What was heard of all phrases in these recordings, in their order.
 
-    folder: the library's; what is searched now is kept there. Raises LibraryError for recordings
-    that the field does not have.
+    folder: the library's; what is searched now is kept there.
     """
     network = field.snapshot.manifest.network
     tracks: dict[str, list[Track]] = {name: [] for name in recordings}
@@ -134,131 +121,121 @@ def gather(
     kept = {name: one for name, one in kept.items() if lengths.get(name, one.frames) == one.frames}
     new = [name for name in tracks if name not in kept]
     if new:
-        own = [track for name in new for track in tracks[name]]
-        kept |= _heard(field, phrases, own, new, progress)
+        kept |= _heard(field, phrases, {name: tracks[name] for name in new}, progress)
         _write(path, kept)
-    seconds = [max((t.heard.frames for t in own), default=0) for own in tracks.values()]
-    rows = [kept[name].rows for name in recordings]
-    row = np.repeat(np.arange(len(rows), dtype=np.int32), [len(one["phrase"]) for one in rows])
+    found = [kept[name] for name in recordings]
+    longest = [max((one.heard.frames for one in own), default=0) for own in tracks.values()]
+    channels = [len(one.strength) for one in found]
+    nothing = np.zeros((0, len(phrases)), np.float32)
     return Evidence(
         tuple(recordings),
         tuple(phrases),
-        np.array(seconds) * network.frame_seconds,
-        np.array([len(own) for own in tracks.values()]),
-        row,
-        *(
-            np.concatenate([np.zeros(0, kind), *(one[name] for one in rows)])
-            for name, kind in _COLUMNS.items()
-            if name != "recording"
-        ),
+        np.array(longest) * network.frame_seconds,
+        np.repeat(np.arange(len(found)), channels),
+        np.concatenate([np.zeros(0, np.int64), *(np.arange(count) for count in channels)]),
+        np.concatenate([nothing, *(one.strength for one in found)]),
+        np.concatenate([nothing, *(one.second for one in found)]),
+        np.concatenate([nothing, *(one.count for one in found)]),
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Of:
-    """What was heard in one recording: columns by phrase and time, and how many frames it has."""
-
-    frames: int
-    rows: dict[str, npt.NDArray[Any]]
 
 
 def _heard(
     field: Field,
     phrases: Sequence[Candidate],
-    tracks: Sequence[Track],
-    recordings: Sequence[str],
+    tracks: dict[str, list[Track]],
     progress: Progress | None,
 ) -> dict[str, _Of]:
-    """Search for all phrases in some tracks."""
-    from earshot.search import Tracks, search_columns  # LLVM: nothing but a search needs it
+    """Search for all phrases in these recordings."""
+    from earshot.search.ear import Ear  # LLVM: nothing but a search needs it
+    from earshot.search.sweep import Laid
 
-    ready = Tracks(tracks)
     network = field.snapshot.manifest.network
-    number = {name: at for at, name in enumerate(recordings)}
-    of_track = np.array([number[track.recording] for track in tracks], np.int32)
-    channels = np.array([track.channel for track in tracks], np.int8)
-    parts: list[list[npt.NDArray[Any]]] = []
-    for first in range(0, len(phrases) if len(tracks) else 0, STEP):
+    ear = Ear.of(network.units, network.blank, network.frame_seconds, field.calibration)
+    own = [track for each in tracks.values() for track in each]
+    laid = Laid([track.heard for track in own])
+    shape = (len(own), len(phrases))
+    strength, second, count = (np.zeros(shape, np.float32) for _ in range(3))
+    plans = [[ear.plan(way) for way in one.ways] for one in phrases]
+    for some in _passes([len(one) for one in plans], laid.windows):
         if progress is not None:
-            progress("searching", first / len(phrases))
-        some = phrases[first : first + STEP]
-        found = search_columns(
-            [one.ways for one in some],
-            ready,
-            units=network.units,
-            blank=network.blank,
-            frame_seconds=network.frame_seconds,
-            calibration=field.calibration,
-            min_confidence=SEARCHED,
-        )
-        sure = _evidence(field, [one.ways for one in some], found)
-        for at, (one, own) in enumerate(zip(found, sure, strict=True)):
-            (kept,) = np.nonzero(own >= LEAST)
-            start = one.start[kept] * network.frame_seconds - field.calibration.lead_seconds
-            end = (one.end[kept] + 1) * network.frame_seconds + field.calibration.tail_seconds
-            track = one.track[kept]
-            phrase = np.full(len(kept), first + at)
-            rows = (of_track[track], phrase, channels[track], np.maximum(start, 0), end, own[kept])
-            parts.append(list(rows))
-    columns = {
-        name: np.concatenate([np.zeros(0, kind), *(part[at] for part in parts)]).astype(kind)
-        for at, (name, kind) in enumerate(_COLUMNS.items())
-    }
-    order = np.lexsort((columns["start"], columns["phrase"], columns["recording"]))
-    edges = np.searchsorted(columns["recording"][order], np.arange(len(recordings) + 1))
-    frames = np.zeros(len(recordings), np.int64)
-    np.add.at(frames, of_track, [track.heard.frames for track in tracks])
-    return {
-        name: _Of(
-            int(frames[at]),
-            {key: one[order[edges[at] : edges[at + 1]]] for key, one in columns.items()},
-        )
-        for at, name in enumerate(recordings)
-    }
+            progress("searching", some.start / len(phrases))
+        ways = [way for one in phrases[some] for way in one.ways]
+        whole = _strengths(field, ear, laid, [one for each in plans[some] for one in each], ways)
+        for phrase in range(some.start, some.stop):
+            mine = [next(whole) for _ in plans[phrase]]
+            # Pronunciations are met at the same places: the one that is heard best counts.
+            best = np.argmax([one[0] for one in mine], axis=0)
+            for into, which in ((strength, 0), (second, 1), (count, 2)):
+                each = np.array([one[which] for one in mine])
+                into[:, phrase] = each[best, np.arange(len(own))]
+    found = {}
+    row = 0
+    for name, sides in tracks.items():
+        rows = slice(row, row + len(sides))
+        frames = sum(track.heard.frames for track in sides)
+        found[name] = _Of(frames, strength[rows], second[rows], count[rows])
+        row = rows.stop
+    return found
 
 
-def _evidence(
-    field: Field, ways: Sequence[Sequence[Any]], found: Sequence[Found]
-) -> list[npt.NDArray[np.float64]]:
-    """How sure each mention is, against the network's background alone."""
-    from earshot.search.confidence import FEATURES, all_alarms
-    from earshot.search.ear import Ear
+def _passes(ways: Sequence[int], windows: int) -> Iterator[slice]:
+    """Phrases that share a pass, given how many pronunciations each has."""
+    first = size = 0
+    most = max(LARGEST_PASS // max(windows, 1), 1)
+    for at, count in enumerate(ways):
+        if at > first and (size + count > most or at - first == _MOST_PHRASES):
+            yield slice(first, at)
+            first, size = at, 0
+        size += count
+    if ways:
+        yield slice(first, len(ways))
+
+
+def _strengths(
+    field: Field, ear: Ear, laid: Laid, plans: Sequence[Plan], ways: Sequence[Pronunciation]
+) -> Iterator[tuple[Floats, Floats, Floats]]:
+    """By plan: strength, second and count (tracks,) each."""
+    from earshot.search.confidence import all_alarms
+    from earshot.search.lowest import programs
     from earshot.search.sweep import Sweep
 
-    network = field.snapshot.manifest.network
-    names = [one.name for one in FEATURES]
-    alarms_at, rivals_at = names.index("alarms"), names.index("rivals")
-    ear = Ear.of(network.units, network.blank, network.frame_seconds, field.calibration)
-    plans = [ear.plan(way) for each in ways for way in each]
-    ground = Sweep(
-        field.calibration.ground,
-        plans,
-        frame_seconds=network.frame_seconds,
-        confusion=ear.confusion,
+    ready = list(programs(plans, ear.confusion))
+    over, ground = (
+        Sweep(
+            searched,
+            plans,
+            frame_seconds=ear.frame_seconds,
+            confusion=ear.confusion,
+            ready=ready,
+        )
+        for searched in (laid, field.calibration.ground)
     )
-    sure = []
-    first = 0
-    for own, each in zip(ways, found, strict=True):
-        features = each.features.copy()
-        for at, way in enumerate(own):
-            (mine,) = np.nonzero(each.pronunciation == at)
-            histogram = ground.histograms[first + at]
-            alarms = all_alarms(
-                histogram[np.newaxis], len(way.units), BLOCK * network.frame_seconds
-            )[0]
-            costs = np.minimum(each.cost[mine], len(alarms) - 1)
-            features[mine, alarms_at] = alarms[costs]
-        features[:, rivals_at] = 0.0
-        sure.append(field.calibration.confidence(features))
-        first += len(own)
-    return sure
+    window = BLOCK * ear.frame_seconds
+    for index, (plan, way) in enumerate(zip(plans, ways, strict=True)):
+        alarms = all_alarms(ground.histograms[index][np.newaxis], len(plan.phones), window)[0]
+        worth = way.log_probability - alarms
+        lows, scale = over.lows(index)
+        found = np.zeros((3, len(laid.tracks)), np.float32)
+        # What costs more than the limit is a little less than what costs that.
+        table = np.append(worth[::scale], np.full(1, worth[-1] - 1))
+        expected = 1 / (1 + np.exp(EVEN - table))
+        expected[-1] = 0.0
+        for piece, lowest in zip(laid.pieces, lows, strict=True):
+            line = np.minimum(lowest.T.reshape(-1), len(table) - 1).astype(np.int64)
+            place = np.arange(len(line))
+            keys = np.minimum.reduceat(line * len(line) + place, piece.first)
+            cost, block = np.divmod(keys, len(line))
+            found[0, piece.index] = table[cost]
+            found[1, piece.index] = (block - piece.first + 1) * window
+            found[2, piece.index] = np.add.reduceat(expected[line], piece.first)
+        yield found[0], found[1], found[2]
 
 
 def _digest(phrases: Sequence[Candidate], network: str) -> str:
     """A name for what is searched for, and by which ear."""
     said = [[[*way.units], way.log_probability] for one in phrases for way in one.ways]
     counts = [len(one.ways) for one in phrases]
-    content = json.dumps([FORMAT, network, SEARCHED, LEAST, counts, said])
+    content = json.dumps([FORMAT, network, counts, said])
     return hashlib.sha256(content.encode()).hexdigest()[:24]
 
 
@@ -267,16 +244,13 @@ def _read(path: Path, phrases: int) -> dict[str, _Of]:
     try:
         with safe_open(path, framework="numpy") as file:
             about = json.loads((file.metadata() or {})["heard"])
-            columns = {name: file.get_tensor(name) for name in _COLUMNS}
+            arrays = [file.get_tensor(name) for name in ("strength", "second", "count")]
         path.touch()
-        edges = np.cumsum([0, *about["counts"]]).tolist()
-        fits = len({len(one) for one in columns.values()}) == 1 and edges[-1] == len(
-            columns["phrase"]
-        )
-        if not fits or (edges[-1] and int(columns["phrase"].max()) >= phrases):
+        edges = np.cumsum([0, *about["channels"]]).tolist()
+        if any(one.shape != (edges[-1], phrases) or one.dtype != np.float32 for one in arrays):
             return {}
         return {
-            name: _Of(frames, {key: one[start:end] for key, one in columns.items()})
+            name: _Of(frames, *(one[start:end] for one in arrays))
             for name, frames, start, end in zip(
                 about["recordings"], about["frames"], edges[:-1], edges[1:], strict=True
             )
@@ -289,17 +263,17 @@ def _write(path: Path, kept: dict[str, _Of]) -> None:
     about = {
         "recordings": list(kept),
         "frames": [one.frames for one in kept.values()],
-        "counts": [len(one.rows["phrase"]) for one in kept.values()],
+        "channels": [len(one.strength) for one in kept.values()],
     }
-    columns = {
-        name: np.concatenate([np.zeros(0, kind), *(one.rows[name] for one in kept.values())])
-        for name, kind in _COLUMNS.items()
+    arrays = {
+        name: np.concatenate([getattr(one, name) for one in kept.values()])
+        for name in ("strength", "second", "count")
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LibraryError(f"{path.parent} cannot be made: {error.strerror}") from error
-    write_atomically(path, save(columns, {"heard": json.dumps(about)}))
+    write_atomically(path, save(arrays, {"heard": json.dumps(about)}))
     files = sorted(path.parent.glob("*.safetensors"), key=lambda one: -one.stat().st_mtime)
     for old in files[_KEPT:]:
         discard(old)

@@ -1,9 +1,10 @@
 """Evidence -> numbers to learn from: what was heard of each phrase in each recording.
 
-Of a phrase five things are told: how sure its best mention is, how many mentions are to be
-expected, where in the recording the best one lies, and how sure the best one of each side of a call
-is. That a phrase was not heard is a 0 as good as any number. Of two phrases: which of them came
-first. This module knows nothing of labels and of how anything is learned.
+Of a phrase five things are told: how strongly its best mention was heard, for a recording of that
+length; how many mentions are to be expected; where in the recording the best one lies; and how
+strong the best one of each side of a call is. That a phrase was not heard is a low number like any
+other. Of two phrases: which of them came first. This module knows nothing of labels and of how
+anything is learned.
 """
 
 from __future__ import annotations
@@ -19,62 +20,57 @@ from earshot.topics.evidence import Evidence
 KINDS = ("best", "count", "where", "first side", "second side")
 """What is told of each phrase."""
 
-PRESENT = 0.5
-"""Evidence from which on a phrase counts as heard, where yes or no is to be said."""
-
-_ORDERED = 0.25  # phrases less sure than this were not said before or after anything
-
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
     """values: (recordings, phrases, kinds) as in KINDS; when: (recordings, phrases) seconds at
-    which the best mention starts, NaN where nothing was heard."""
+    which the best mention ends; side: (recordings, phrases) the channel that it is on."""
 
     values: Floats
     when: Floats
+    side: npt.NDArray[np.int8]
 
     def columns(
         self, phrases: Sequence[int], orders: Sequence[tuple[int, int]] = ()
     ) -> npt.NDArray[np.float32]:
         """(recordings, features): all kinds of each phrase, then each pair's order.
 
-        An order is 1 where the first of the two phrases came first, -1 where the other did, NaN
-        where one of them was not heard.
+        An order is by how many seconds the second of the two phrases came behind the first.
         """
         some = self.values[:, list(phrases)].reshape(len(self.values), -1)
         if not orders:
             return some
         before, behind = (list(each) for each in zip(*orders, strict=True))
-        apart = np.sign(self.when[:, behind] - self.when[:, before])
-        sure = np.minimum(self.values[:, before, 0], self.values[:, behind, 0]) >= _ORDERED
-        return np.concatenate((some, np.where(sure, apart, np.nan)), axis=1).astype(np.float32)
-
-    def present(self) -> npt.NDArray[np.bool_]:
-        """(recordings, phrases): whether each was heard."""
-        heard: npt.NDArray[np.bool_] = self.values[:, :, 0] >= PRESENT
-        return heard
+        return np.concatenate((some, self.when[:, behind] - self.when[:, before]), axis=1)
 
     def rows(self, which: npt.NDArray[np.int64]) -> Table:
         """Some of the recordings."""
-        return Table(self.values[which], self.when[which])
+        return Table(self.values[which], self.when[which], self.side[which])
 
 
 def table(evidence: Evidence) -> Table:
     """The numbers of all recordings and phrases."""
     shape = (len(evidence.recordings), len(evidence.phrases))
-    values = np.zeros((*shape, len(KINDS)), np.float32)
-    where = values.transpose(2, 0, 1)
-    row, column, sure = evidence.recording, evidence.phrase, evidence.sure
-    np.maximum.at(where[0], (row, column), sure)
-    np.add.at(where[1], (row, column), sure)
-    two = evidence.channels[row] > 1
-    for side in (0, 1):
-        (here,) = np.nonzero(two & (evidence.channel == side))
-        np.maximum.at(where[3 + side], (row[here], column[here]), sure[here])
-    when = np.full(shape, np.nan, np.float32)
-    order = np.argsort(sure, kind="stable")  # the surest is written last, and stays
-    when[row[order], column[order]] = evidence.start[order]
-    where[2] = when / np.maximum(evidence.seconds, 1e-3)[:, np.newaxis]
-    return Table(values, when)
+    # How many matches as good accident brings in a recording of this length, not in an hour.
+    hours = np.log(np.maximum(evidence.seconds, 1.0) / 3600).astype(np.float32)[:, np.newaxis]
+    values = np.full((len(KINDS), *shape), np.nan, np.float32)
+    values[0], values[1] = -np.inf, 0.0
+    when, side = np.zeros(shape, np.float32), np.zeros(shape, np.int8)
+    channels = np.bincount(evidence.recording, minlength=shape[0])
+    for channel in range(int(channels.max(initial=0))):
+        (rows,) = np.nonzero(evidence.channel == channel)
+        of = evidence.recording[rows]
+        strength = evidence.strength[rows]
+        values[1, of] += evidence.count[rows]
+        better = strength > values[0, of]
+        values[0, of] = np.maximum(values[0, of], strength)
+        when[of] = np.where(better, evidence.second[rows], when[of])
+        side[of] = np.where(better, channel, side[of])
+        if channel < 2:
+            several = (channels[of] > 1)[:, np.newaxis]
+            values[3 + channel, of] = np.where(several, strength - hours[of], np.nan)
+    values[0] -= hours
+    values[2] = when / np.maximum(evidence.seconds, 1.0)[:, np.newaxis]
+    return Table(np.ascontiguousarray(values.transpose(1, 2, 0)), when, side)

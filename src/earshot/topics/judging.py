@@ -94,7 +94,7 @@ def judge(
     yes = probability(low, high)
     sure = joined(topic.kind, yes)
     adds = [one.grown.contributions(numbers) for one in topic.questions]
-    present = numbers.present()
+    least = [{sign.phrase: sign.least for sign in one.signs} for one in topic.questions]
     learned = frozenset(topic.recordings)
     found = []
     for row, recording in enumerate(recordings):
@@ -111,9 +111,11 @@ def judge(
         because = tuple(
             Because(
                 topic.phrases[own[at]].text,
-                bool(present[row, own[at]]),
+                bool(
+                    numbers.values[row, own[at], 0] >= least[question][topic.phrases[own[at]].text]
+                ),
                 float(adds[question][row, at]),
-                examples(evidence, own[at], np.array([row]), 1),
+                examples(evidence, numbers, own[at], np.array([row]), 1),
             )
             for at in order.tolist()
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from earshot.errors import UsageError
+from earshot.errors import LibraryError, UsageError
 from earshot.index.durable import write_atomically
 from earshot.language import Language
 from earshot.library import Library
@@ -132,9 +133,10 @@ def _final(
         shown = signs(evidence, numbers, grown, truth, grown.phrases)
         way = Curve.of(found.scores[:, at], truth)
         answered.append(Question(asks, renumbered[at], way, shown))
-    heard = numbers.present().mean(axis=0)[used]
+    best = numbers.values[:, used, 0]
+    usual = np.column_stack((best.mean(axis=0), best.std(axis=0))).round(4).tolist()
     rule = None
-    if name in shelf.names(library.path):
+    with suppress(LibraryError, UsageError):  # there is none yet, or a damaged one: it is replaced
         rule = shelf.load(library.path, name).rule
     return Topic(
         name,
@@ -146,7 +148,7 @@ def _final(
         tuple(evidence.phrases[at] for at in used),
         tuple(answered),
         asked.recordings,
-        tuple(round(one, 5) for one in heard.tolist()),
+        tuple((mean, spread) for mean, spread in usual),
         tuple(tuple(round(one, 5) for one in each) for each in found.yes.T.tolist()),
         report,
         tuple(suspects(evidence, numbers, asked, found)),
@@ -228,18 +230,15 @@ def _kept(path: Path, network: str, recordings: int) -> list[Candidate] | None:
 def _joined(parts: Sequence[Evidence]) -> Evidence:
     """Evidence of several lists of phrases, without phrases that sound like an earlier one."""
     phrases = [one for part in parts for one in part.phrases]
-    first = np.cumsum([0, *(len(part.phrases) for part in parts)])
     whole = Evidence(
         parts[0].recordings,
         tuple(phrases),
         parts[0].seconds,
-        parts[0].channels,
-        np.concatenate([part.recording for part in parts]),
-        np.concatenate([part.phrase + start for part, start in zip(parts, first, strict=False)]),
-        np.concatenate([part.channel for part in parts]),
-        np.concatenate([part.start for part in parts]),
-        np.concatenate([part.end for part in parts]),
-        np.concatenate([part.sure for part in parts]),
+        parts[0].recording,
+        parts[0].channel,
+        np.concatenate([part.strength for part in parts], axis=1),
+        np.concatenate([part.second for part in parts], axis=1),
+        np.concatenate([part.count for part in parts], axis=1),
     )
     kept = {id(one) for one in distinct(phrases)}
     return whole.only([at for at, one in enumerate(phrases) if id(one) in kept])

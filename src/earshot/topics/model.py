@@ -18,13 +18,14 @@ from earshot.topics.validation import Figure, Point
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A mention that one can play: seconds in a recording, by channel from 0, and how sure."""
+    """A mention that one can play: seconds in a recording (about), by channel from 0, and its
+    strength (see `earshot.topics.features`)."""
 
     recording: str
     channel: int
     start: float
     end: float
-    sure: float
+    strength: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,8 @@ class Sign:
     """A phrase that speaks for or against an answer.
 
     heard, unheard: what it adds to the log-odds, on average, where it is heard and where it is not;
-    in_yes, in_no: the share of recordings with either answer in which it is heard. examples: where,
-    in recordings that it speaks for.
+    it is heard where its strength is `least` or more. in_yes, in_no: the share of recordings with
+    either answer in which it is. examples: where, in recordings that it speaks for.
     """
 
     phrase: str
@@ -42,6 +43,7 @@ class Sign:
     unheard: float
     in_yes: float
     in_no: float
+    least: float
     examples: tuple[Example, ...] = ()
 
     @property
@@ -98,9 +100,9 @@ class Report:
 class Topic:
     """A model that predicts a label from mentions.
 
-    `phrases` are all that its questions' trees count, in their numbers; `recordings` the ids that
-    it learned from; `heard` the share of them in which each phrase is heard, and `seen` the
-    probabilities that it gave them unseen, by question: what drift is told from.
+    `phrases` are all that its questions' trees count, in their numbers; `recordings` the ids it
+    learned from; `usual` the mean strength of each phrase in them and its deviation, and `seen`
+    the probabilities that it gave them unseen, by question: what drift is told from.
     """
 
     name: str
@@ -112,7 +114,7 @@ class Topic:
     phrases: tuple[Candidate, ...]
     questions: tuple[Question, ...]
     recordings: tuple[str, ...]
-    heard: tuple[float, ...]
+    usual: tuple[tuple[float, float], ...]
     seen: tuple[tuple[float, ...], ...]
     report: Report
     suspects: tuple[Suspect, ...] = ()

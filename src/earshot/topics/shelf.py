@@ -123,7 +123,7 @@ def _fields(topic: Topic) -> dict[str, Any]:
         "phrases": [asdict(one) for one in topic.phrases],
         "questions": asked,
         "recordings": list(topic.recordings),
-        "heard": list(topic.heard),
+        "usual": [list(one) for one in topic.usual],
         "seen": [list(each) for each in topic.seen],
         "figures": {name: asdict(one) for name, one in report.figures.items()},
         "baselines": {name: asdict(one) for name, one in report.baselines.items()},
@@ -161,13 +161,13 @@ def _topic(content: Mapping[str, Any]) -> Topic:
         phrases,
         asked,
         tuple(map(str, content["recordings"])),
-        tuple(map(float, content["heard"])),
+        tuple((float(mean), float(spread)) for mean, spread in content["usual"]),
         tuple(tuple(map(float, each)) for each in content["seen"]),
         report,
         tuple(_suspect(one) for one in content["suspects"]),
         content["rule"],
     )
-    if len(topic.heard) != len(phrases) or len(topic.seen) != len(asked):
+    if len(topic.usual) != len(phrases) or len(topic.seen) != len(asked):
         raise ValueError("its parts do not fit each other")
     return topic
 

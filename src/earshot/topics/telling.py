@@ -24,6 +24,7 @@ EXAMPLES = 3
 """Mentions that are shown of a phrase."""
 
 _DECIDING = 3  # phrases that a suspect's reason names
+_UNIT_SECONDS = 0.1  # of slow speech
 _WORTH = 0.05  # log-odds below which a phrase decided nothing
 
 Bools = npt.NDArray[np.bool_]
@@ -37,36 +38,58 @@ def signs(
     phrases: numbers of the trees' phrases among those of evidence and table.
     """
     adds = grown.contributions(table)[:, : len(grown.phrases)]
-    present = table.present()
     found = []
     for column, phrase in enumerate(phrases):
-        here, share = present[:, phrase], adds[:, column]
+        best = table.values[:, phrase, 0]
+        least = threshold(best, truth)
+        here, share = best >= least, adds[:, column]
         heard = float(share[here].mean()) if here.any() else 0.0
         unheard = float(share[~here].mean()) if not here.all() else 0.0
         one = evidence.phrases[phrase]
-        shown = truth if heard >= unheard else ~truth
+        shown = here & (truth if heard >= unheard else ~truth)
         found.append(
             Sign(
-                one.text, one.origin, heard, unheard,
-                float(here[truth].mean()) if truth.any() else 0.0,
-                float(here[~truth].mean()) if not truth.all() else 0.0,
-                examples(evidence, phrase, np.flatnonzero(shown)),
+                one.text, one.origin, heard, unheard, float(here[truth].mean()),
+                float(here[~truth].mean()), least,
+                examples(evidence, table, phrase, np.flatnonzero(shown)),
             )
         )  # fmt: skip
     return tuple(sorted(found, key=lambda sign: -abs(sign.weight)))
 
 
+def threshold(best: npt.NDArray[np.float32], truth: Bools) -> float:
+    """The strength from which on a phrase counts as heard: where it parts the answers best.
+
+    What is faint among loud recordings is heard among others: there is no number for all phrases.
+    """
+    order = np.argsort(-best, kind="stable")
+    yes = np.cumsum(truth[order]) / max(int(truth.sum()), 1)
+    no = np.cumsum(~truth[order]) / max(int((~truth).sum()), 1)
+    ranked = best[order]
+    last = np.append(ranked[1:] < ranked[:-1], True)  # of equal ones all are heard, or none
+    apart = np.where(last, np.abs(yes - no), -1.0)
+    return float(ranked[int(apart.argmax())])
+
+
 def examples(
-    evidence: Evidence, phrase: int, recordings: npt.NDArray[np.int64], most: int = EXAMPLES
+    evidence: Evidence,
+    table: Table,
+    phrase: int,
+    recordings: npt.NDArray[np.int64],
+    most: int = EXAMPLES,
 ) -> tuple[Example, ...]:
-    """The surest mentions of a phrase in some recordings, one a recording."""
-    (of,) = np.nonzero((evidence.phrase == phrase) & np.isin(evidence.recording, recordings))
-    found: dict[int, Example] = {}
-    for at in of[np.argsort(-evidence.sure[of], kind="stable")].tolist():
-        if len(found) == most:
-            break
-        found.setdefault(int(evidence.recording[at]), _example(evidence, at))
-    return tuple(found.values())
+    """Where a phrase is heard best in some recordings, one place in each, to about a second."""
+    best = table.values[recordings, phrase, 0]
+    units = len(evidence.phrases[phrase].ways[0].units)
+    found = []
+    for row in recordings[np.argsort(-best, kind="stable")][:most].tolist():
+        end = float(table.when[row, phrase])
+        start = max(end - 1.0 - units * _UNIT_SECONDS, 0.0)
+        side = int(table.side[row, phrase])
+        name = evidence.recordings[row]
+        strength = round(float(table.values[row, phrase, 0]), 2)
+        found.append(Example(name, side, round(start, 2), round(end, 2), strength))
+    return tuple(found)
 
 
 def suspects(evidence: Evidence, table: Table, target: Target, tested: Tested) -> list[Suspect]:
@@ -76,7 +99,15 @@ def suspects(evidence: Evidence, table: Table, target: Target, tested: Tested) -
     agree with the label.
     """
     quality, wrong = _qualities(target, tested)
-    present = table.present()
+    least: dict[tuple[int, int], float] = {}
+
+    def heard(phrase: int, row: int, question: int) -> bool:
+        best = table.values[:, phrase, 0]
+        key = phrase, question
+        if key not in least:
+            least[key] = threshold(best, target.answers(question))
+        return bool(best[row] >= least[key])
+
     found = []
     for row in np.argsort(quality, kind="stable").tolist():
         label = int(target.truth[row])
@@ -92,13 +123,14 @@ def suspects(evidence: Evidence, table: Table, target: Target, tested: Tested) -
             for phrase, add in (tested.adds[question][row] if tested.adds else ())
             if add * towards > _WORTH
         ][:_DECIDING]
-        heard = [phrase for phrase, _ in deciding if present[row, phrase]]
+        there = {phrase: heard(phrase, row, question) for phrase, _ in deciding}
         shown = [
             (evidence.phrases[phrase].text, one)
-            for phrase in heard
-            for one in examples(evidence, phrase, np.array([row]))
+            for phrase in there
+            if there[phrase]
+            for one in examples(evidence, table, phrase, np.array([row]))
         ]
-        names = [(evidence.phrases[phrase].text, present[row, phrase]) for phrase, _ in deciding]
+        names = [(evidence.phrases[phrase].text, there[phrase]) for phrase in there]
         found.append(
             Suspect(
                 target.recordings[row], target.values[label], target.values[rather],
@@ -139,13 +171,3 @@ def _reason(
     ]
     because = f": {'; '.join(why)}" if why else ""
     return f"{said}, sounds like '{target.values[rather]}' ({sure:.0%}){because}"
-
-
-def _example(evidence: Evidence, at: int) -> Example:
-    return Example(
-        evidence.recordings[int(evidence.recording[at])],
-        int(evidence.channel[at]),
-        round(float(evidence.start[at]), 3),
-        round(float(evidence.end[at]), 3),
-        round(float(evidence.sure[at]), 4),
-    )

@@ -31,7 +31,9 @@ ORDERED = 6
 """Of so many of the most used phrases it matters which comes first."""
 
 INNER_FOLDS = 3
-ROUNDS = 80
+
+ROUNDS, ROUNDS_PER_RECORDING, MOST_ROUNDS = 60, 0.1, 180
+"""Trees that are grown: more where there is more to be learned from."""
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -162,7 +164,8 @@ def _trained(columns: npt.NDArray[np.float32], truth: Bools, seed: int) -> light
         "lambda_l2": 1.0,
     }
     data = library.Dataset(columns, truth.astype(np.float64))
-    booster: lightgbm.Booster = library.train(options, data, ROUNDS)
+    rounds = min(round(ROUNDS + ROUNDS_PER_RECORDING * len(truth)), MOST_ROUNDS)
+    booster: lightgbm.Booster = library.train(options, data, rounds)
     return booster
 
 
