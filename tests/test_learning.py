@@ -2,38 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
-from fakes import WORDS
-from spoken_library import spoken_library
+from spoken_library import PLAN, calls, labelled, spoken_library
 
 from earshot.errors import UsageError
-from earshot.library import Library
-from earshot.topics import Labels, Opinion, Plan, judge, load, names, train
-
-# A call is about the invoice if that word is said and the lantern is not.
-PLAN = Plan(phrases=tuple(WORDS), library_phrases=False, curve=False, repeats=1)
-
-
-def calls(count: int) -> tuple[dict[str, list[str]], dict[str, bool]]:
-    """Calls of four to six words by title, and which of them are about the invoice."""
-    drawn = random.Random(3)
-    talks, truth = {}, {}
-    for number in range(count):
-        words = [drawn.choice(list(WORDS)) for _ in range(drawn.randint(3, 6))]
-        talks[f"call {number}"] = [" ".join(words)]
-        truth[f"call {number}"] = "invoice" in words and "lantern" not in words
-    return talks, truth
-
-
-def labelled(library: Library, truth: dict[str, bool], label: str = "invoice") -> None:
-    """Keep what is true as labels."""
-    ids = {one.title: one.id for one in library.list()}
-    Labels(library.path).put(
-        Opinion(ids[title], label, "yes" if answer else "no") for title, answer in truth.items()
-    )
+from earshot.topics import judge, load, names, train
 
 
 def test_learns_what_decides_and_tells_wrong_labels(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The commands `earshot topic`: train, show, apply, evaluate, list, remove. Words only."""
+"""The commands `earshot topic`: train, show, apply, alert, watch, ... Words only."""
 
 from __future__ import annotations
 
@@ -13,13 +13,22 @@ import typer
 from rich.text import Text
 
 from earshot.asking import read_queries
-from earshot.errors import UsageError
+from earshot.errors import LibraryError, UsageError
 from earshot.library import Library
 from earshot.options import Json, LibraryFolder, folder_of
-from earshot.present import Terminal, plain_table, printable, say
-from earshot.topic_lines import print_evaluation, print_judgements, print_topic, topic_line
+from earshot.present import Terminal, complain, plain_table, printable, say
+from earshot.topic_lines import (
+    print_alert,
+    print_drift,
+    print_evaluation,
+    print_judgements,
+    print_topic,
+    rule_text,
+    topic_line,
+)
 
 if TYPE_CHECKING:
+    from earshot.topics.alerting import By
     from earshot.topics.evidence import Progress
 
 topic_app = typer.Typer(help="Models that tell labels from what is heard: train, show, apply.")
@@ -157,6 +166,114 @@ def apply(
     print_judgements(Terminal(), topic, found, wanted, as_json=as_json)
 
 
+@topic_app.command(epilog="Example: earshot topic alert fraud --precision 0.9")
+def alert(
+    context: typer.Context,
+    name: TopicName,
+    library: LibraryFolder = None,
+    value: Annotated[
+        str | None, typer.Option(metavar="VALUE", help="Alert on this value (else the last).")
+    ] = None,
+    probability: Annotated[
+        float | None, typer.Option(metavar="P", help="Alert from this probability on.")
+    ] = None,
+    precision: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="So many of the alerts are to be right.")
+    ] = None,
+    per_day: Annotated[
+        float | None, typer.Option(metavar="N", help="About so many alerts a day.")
+    ] = None,
+    cost: Annotated[
+        float | None,
+        typer.Option(metavar="COST", help="What a missed one costs, if a false alert costs 1."),
+    ] = None,
+    retroactive: Annotated[
+        bool, typer.Option("--retroactive", help="Alert on what is there already, too.")
+    ] = False,
+    off: Annotated[bool, typer.Option("--off", help="Alert no more.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show, set or take away the rule by which a topic alerts."""
+    from earshot.topics import load, rule_of, set_rule, without_rule  # see `train`
+
+    wanted: dict[By, float | None]
+    wanted = {"probability": probability, "precision": precision, "per-day": per_day, "cost": cost}
+    given = [(by, number) for by, number in wanted.items() if number is not None]
+    if len(given) + off > 1:
+        raise UsageError("give one of --probability, --precision, --per-day, --cost and --off")
+    with Library(folder_of(context, library)) as opened:
+        topic = load(opened.path, name)
+        if off:
+            without_rule(opened, topic)
+            say(f"{name} alerts no more")
+            return
+        rule = rule_of(topic)
+        for by, number in given:
+            chosen = topic.values[_value(topic.values, value)]
+            rule = set_rule(opened, topic, chosen, by, number, retroactive=retroactive)
+    if as_json:
+        print(json.dumps(asdict(rule) if rule else None))
+    else:
+        say(rule_text(topic, rule))
+
+
+@topic_app.command(epilog="Example: earshot topic watch --mail-folder outbox --to me@example.org")
+def watch(
+    context: typer.Context,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME...", help="Topics (else all with a rule).")
+    ] = None,
+    library: LibraryFolder = None,
+    mail_folder: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Drop each alert there as the file of an e-mail."),
+    ] = None,
+    sender: Annotated[str, typer.Option("--from", metavar="ADDRESS")] = "earshot@localhost",
+    to: Annotated[
+        list[str] | None, typer.Option(metavar="ADDRESS", help="Whom it is to; repeatable.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Alert on recordings that came since the last time; run it after adding, or every minute."""
+    from earshot.topics import alerts, load, write_mail  # see `train`
+    from earshot.topics import names as all_names
+
+    with Library(folder_of(context, library)) as opened, _progress() as progress:
+        topics = [load(opened.path, one) for one in names or all_names(opened.path)]
+        count = 0
+        for topic in topics if names else [one for one in topics if one.rule is not None]:
+            found, delivered = alerts(opened, topic, progress)
+            for one in found:
+                if mail_folder is not None:
+                    write_mail(mail_folder, one, sender, to or ["postmaster@localhost"])
+                print_alert(one, as_json=as_json)
+            delivered()
+            count += len(found)
+    if not as_json:
+        say(f"{count} alerts")
+
+
+@topic_app.command(epilog="Example: earshot topic drift fraud --where after:2026-06")
+def drift(
+    context: typer.Context,
+    name: TopicName,
+    library: LibraryFolder = None,
+    where: Where = "",
+    as_json: Json = False,
+) -> None:
+    """Tell whether recordings sound otherwise than those that a topic learned from."""
+    from earshot.topics import drift as compare  # see `train`
+    from earshot.topics import load
+
+    with Library(folder_of(context, library)) as opened, _progress() as progress:
+        topic = load(opened.path, name)
+        found = compare(opened, topic, opened.list(where), progress)
+    if as_json:
+        print(json.dumps(asdict(found) | {"drifts": found.drifts}))
+    else:
+        print_drift(Terminal(), topic, found)
+
+
 @topic_app.command(epilog="Example: earshot topic evaluate fraud --label audited")
 def evaluate(
     context: typer.Context,
@@ -191,7 +308,12 @@ def list_(context: typer.Context, library: LibraryFolder = None, as_json: Json =
     from earshot.topics import load, names  # see `train`
 
     with Library(folder_of(context, library)) as opened:
-        topics = [load(opened.path, name) for name in names(opened.path)]
+        topics = []
+        for name in names(opened.path):
+            try:
+                topics.append(load(opened.path, name))
+            except LibraryError as error:
+                complain(str(error))  # the others are there all the same
     if as_json:
         for one in topics:
             print(topic_line(one))

@@ -13,10 +13,20 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from earshot.present import plain_table, printable
+from earshot.present import plain_table, printable, say
 
 if TYPE_CHECKING:
-    from earshot.topics import Evaluation, Example, Figure, Judgement, Sign, Topic
+    from earshot.topics import (
+        Alert,
+        Drift,
+        Evaluation,
+        Example,
+        Figure,
+        Judgement,
+        Rule,
+        Sign,
+        Topic,
+    )
 
 _FIGURES = {
     "accuracy": "of the answers are right",
@@ -129,6 +139,61 @@ def print_evaluation(terminal: Console, topic: Topic, found: Evaluation) -> None
         style = "" if label == told else "red"
         shown.add_row(Text(printable(label)), Text(printable(told), style=style), str(count))
     terminal.print(shown)
+
+
+def rule_text(topic: Topic, rule: Rule | None) -> str:
+    """What a topic alerts on, in a sentence."""
+    if rule is None:
+        return f"{topic.name} has no rule to alert by: give --precision, --per-day or --cost"
+    text = f"{topic.name} alerts on '{rule.value}' from {rule.threshold:.0%} on"
+    if rule.precision is None:
+        return f"{text}, which no recording that it learned from reaches"
+    recall = f", {rule.recall:.0%} of all are told" if rule.recall is not None else ""
+    return f"{text}: of those it learned from, {rule.precision:.0%} of the alerts are right{recall}"
+
+
+def print_alert(alert: Alert, *, as_json: bool) -> None:
+    """Show an alert."""
+    one = alert.judgement
+    if as_json:
+        fields = {
+            "topic": alert.topic,
+            "label": alert.label,
+            "value": alert.rule.value,
+            "probability": alert.probability,
+            "threshold": alert.rule.threshold,
+            "recording": one.recording.id,
+            "title": one.recording.title,
+            "because": [asdict(each) for each in one.because],
+        }
+        line = json.dumps(_rounded(fields))
+    else:
+        chance = f"{alert.rule.value} {alert.probability:.0%}"
+        line = f"{alert.topic}  {chance}  {one.recording.id}  {one.recording.title}"
+    say(line)
+
+
+def print_drift(terminal: Console, topic: Topic, found: Drift) -> None:
+    """Show whether recordings have changed."""
+    if not found.drifts:
+        text = f"{found.recordings} recordings sound like those that '{topic.name}' learned from"
+        terminal.print(Text(printable(text)))
+        return
+    text = (
+        f"{found.recordings} recordings sound otherwise than those that '{topic.name}' learned "
+        "from: label some of them and train again"
+    )
+    terminal.print(Text(printable(text)), soft_wrap=True)
+    shown = plain_table("Phrase", "Strength before", "Now", "By chance")
+    for one in found.phrases:
+        shown.add_row(
+            Text(printable(one.phrase)), f"{one.before:+.2f}", f"{one.now:+.2f}",
+            f"{one.chance:.1e}",
+        )  # fmt: skip
+    if found.phrases:
+        terminal.print(shown)
+    if found.answers < 0.01:
+        terminal.print(Text(f"answers are spread otherwise (by chance: {found.answers:.1e})"))
 
 
 def _head(topic: Topic) -> str:

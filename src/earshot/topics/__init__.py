@@ -14,7 +14,8 @@ with Library("calls") as library:
 The way of the data: `labels` (what people said) -> `targets` (what is to be learned); `candidates`
 (phrases) -> `evidence` (searched for) -> `features` (numbers); `trees`, `validation`,
 `calibrating`, `baselines` (learning); `telling` (phrases and suspects); `model` (on disk);
-`learning` joins them. `judging` puts a topic to recordings. Learning and judging need the extra
+`learning` joins them. `judging` puts a topic to recordings, `alerting` says when to call somebody,
+`drifting` whether recordings have changed. Learning and judging need the extra
 `topics`; labels do not. Importing this loads none of it.
 """
 
@@ -24,6 +25,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from earshot.topics.alerting import (
+        Alert,
+        Rule,
+        alerts,
+        rule_of,
+        set_rule,
+        without_rule,
+        write_mail,
+    )
+    from earshot.topics.drifting import Change, Drift, drift
     from earshot.topics.judging import Because, Evaluation, Judgement, evaluate, judge
     from earshot.topics.labelling import export_labels, import_labels, put_label
     from earshot.topics.labels import Labels, LabelSummary, Opinion, Verdict
@@ -40,7 +51,10 @@ if TYPE_CHECKING:
     from earshot.topics.validation import Figure, Point
 
 __all__ = [
+    "Alert",
     "Because",
+    "Change",
+    "Drift",
     "Evaluation",
     "Example",
     "Figure",
@@ -52,10 +66,13 @@ __all__ = [
     "Point",
     "Question",
     "Report",
+    "Rule",
     "Sign",
     "Suspect",
     "Topic",
     "Verdict",
+    "alerts",
+    "drift",
     "evaluate",
     "export_labels",
     "import_labels",
@@ -64,10 +81,16 @@ __all__ = [
     "names",
     "put_label",
     "remove",
+    "rule_of",
+    "set_rule",
     "train",
+    "without_rule",
+    "write_mail",
 ]
 
 _HOMES = {
+    "alerting": ["Alert", "Rule", "alerts", "rule_of", "set_rule", "without_rule", "write_mail"],
+    "drifting": ["Change", "Drift", "drift"],
     "judging": ["Because", "Evaluation", "Judgement", "evaluate", "judge"],
     "labelling": ["export_labels", "import_labels", "put_label"],
     "labels": ["LabelSummary", "Labels", "Opinion", "Verdict"],

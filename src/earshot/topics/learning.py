@@ -24,6 +24,7 @@ from earshot.language import Language
 from earshot.library import Library
 from earshot.searching import Field
 from earshot.topics import shelf
+from earshot.topics.alerting import renewed, rule_of
 from earshot.topics.baselines import baselines, keywords_of
 from earshot.topics.calibrating import Curve
 from earshot.topics.candidates import Candidate, Heard, distinct, given, of_library, of_text
@@ -114,6 +115,9 @@ def train(
     counts = np.bincount(asked.truth, minlength=len(asked.values)).tolist()
     report = Report(measured, beside, points, tuple(zip(asked.values, counts, strict=True)), notes)
     made = _final(library, name, asked, groups, plan, evidence, numbers, found, report)
+    with suppress(LibraryError, UsageError):  # there is none yet, or a damaged one: it is replaced
+        if rule := rule_of(shelf.load(library.path, name)):
+            made = renewed(made, rule)
     shelf.save(library.path, made)
     return made
 
@@ -135,9 +139,6 @@ def _final(
         answered.append(Question(asks, renumbered[at], way, shown))
     best = numbers.values[:, used, 0]
     usual = np.column_stack((best.mean(axis=0), best.std(axis=0))).round(4).tolist()
-    rule = None
-    with suppress(LibraryError, UsageError):  # there is none yet, or a damaged one: it is replaced
-        rule = shelf.load(library.path, name).rule
     return Topic(
         name,
         asked.label,
@@ -152,7 +153,6 @@ def _final(
         tuple(tuple(round(one, 5) for one in each) for each in found.yes.T.tolist()),
         report,
         tuple(suspects(evidence, numbers, asked, found)),
-        rule,
     )
 
 
