@@ -40,7 +40,7 @@ LAYERS = {
         "sources", "picture", "plotting", "picturing", "topics", "bot", "present", "alignments",
         "asking", "options", "progress", "topic_lines", "server", "label_cli", "topic_cli",
         "network_cli", "show_cli", "upkeep_cli", "stream_cli", "feeds_cli", "watch_cli",
-        "serve_cli", "key_cli", "ask_cli", "mcp_cli", "cli",
+        "serve_cli", "key_cli", "ask_cli", "mcp_cli", "record_cli", "cli",
     ],
     "kur": [
         "errors", "marks", "arguments", "yaml_marks", "json_marks", "schema", "include",

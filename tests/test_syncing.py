@@ -30,6 +30,8 @@ from earshot.types import Recording
 
 WEB = Web(Rules(allowed=ANY_NETWORK, patience=5.0), 0.0)
 
+HERE = Wish(apart=False)  # a process for each file takes its time; `test_the_commands` has it
+
 
 @pytest.fixture(autouse=True)
 def without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +94,7 @@ long &lt;b&gt;story&lt;/b&gt;</description>
     whole = server.files["/feed"]
     server.files["/feed"] = whole.replace(b"<item>", four.encode() + b"<item>", 1)
     subscriptions, _ = followed(library, server, tags=["talks"])
-    news = [one for one in sync(library, subscriptions, WEB) if one.outcome]
+    news = [one for one in sync(library, subscriptions, WEB, wish=HERE) if one.outcome]
     assert [one.episode.number for one in news if one.episode] == [4, 3, 2, 1]
     row = library.show("Talk 4")
     assert (row.recorded, row.tags) == ("2020-05-17", ("talks",))
@@ -110,13 +112,15 @@ long &lt;b&gt;story&lt;/b&gt;</description>
 def test_nothing_is_fetched_twice(library: Library, server: Site, sound: bytes) -> None:
     published(server, sound)
     subscriptions, _ = followed(library, server)
-    list(sync(library, subscriptions, WEB))
+    list(sync(library, subscriptions, WEB, wish=HERE))
     before = server.sent
-    assert [one.new for one in sync(library, subscriptions, WEB, [subscriptions.find("1")])] == [0]
+    assert [
+        one.new for one in sync(library, subscriptions, WEB, [subscriptions.find("1")], HERE)
+    ] == [0]
     assert server.sent == before
     assert "if-none-match" in server.requests[-1][1]
     published(server, sound, 4)
-    news = list(sync(library, subscriptions, WEB))
+    news = list(sync(library, subscriptions, WEB, wish=HERE))
     assert news[0].new == 1 and len(library.list()) == 4
     assert server.asked("/1.wav") == 1
 
@@ -129,7 +133,7 @@ class Shelf:
         self.held: list[str] = []
         self.titles: list[str] = []
 
-    def add(self, paths: list[Path], *, about: About, progress: object = None) -> AddReport:
+    def add(self, paths: list[Path], *, about: About, **_: object) -> AddReport:
         (path,) = paths
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         status = Result.SKIPPED if digest in self.held else Result.ADDED
@@ -169,7 +173,7 @@ def test_five_hundred_episodes_interrupted_anywhere(tmp_path: Path, server: Site
     while rounds == 0 or feed.waiting:
         rounds += 1
         subscriptions.close()  # as a new process
-        going = sync(shelf, subscriptions, web, wish=Wish(now=True))  # type: ignore[arg-type]
+        going = sync(shelf, subscriptions, web, wish=Wish(now=True, apart=False))  # type: ignore[arg-type]
         for seen, _news in enumerate(going):
             if seen == 60 + rounds % 5:
                 going.close()  # killed between two steps
@@ -189,7 +193,7 @@ def test_connections_that_break_anywhere(tmp_path: Path, server: Site, sound: by
     shelf = Shelf(tmp_path / "library")
     subscriptions, feed = followed(shelf, server)
     for _ in range(3):
-        list(sync(shelf, subscriptions, WEB, wish=Wish(now=True)))  # type: ignore[arg-type]
+        list(sync(shelf, subscriptions, WEB, wish=Wish(now=True, apart=False)))  # type: ignore[arg-type]
     (feed,) = subscriptions.feeds()
     assert (feed.added, feed.waiting, feed.failed) == (count, 0, 0)
     assert sorted(shelf.titles) == sorted(f"Talk {n}" for n in range(1, count + 1))
@@ -200,12 +204,12 @@ def test_connections_that_break_anywhere(tmp_path: Path, server: Site, sound: by
 def test_killed_between_two_steps(library: Library, server: Site, sound: bytes, at: str) -> None:
     published(server, sound, 1)
     subscriptions, _ = followed(library, server)
-    list(sync(library, subscriptions, WEB))
+    list(sync(library, subscriptions, WEB, wish=HERE))
     with sqlite3.connect(home(library.path) / "feeds.db") as database:
         database.execute("UPDATE episodes SET state = 'waiting', recording = NULL")
     if at == "downloaded":
         library.remove("Talk 1")
-    outcomes = [one.outcome for one in sync(library, subscriptions, WEB) if one.outcome]
+    outcomes = [one.outcome for one in sync(library, subscriptions, WEB, wish=HERE) if one.outcome]
     assert [one.status for one in outcomes] == [
         Result.ADDED if at == "downloaded" else Result.SKIPPED
     ]
@@ -218,7 +222,7 @@ def test_what_fails_costs_itself_only(library: Library, server: Site, sound: byt
     server.faults["/3.wav"] = [Status(404)]
     subscriptions, feed = followed(library, server)
     other = subscriptions.follow(server.address + "/none")
-    news = list(sync(library, subscriptions, WEB))
+    news = list(sync(library, subscriptions, WEB, wish=HERE))
     said = [one.problem for one in news if one.problem]
     assert len(said) == 3 and len(library.list()) == 2
     assert "/3.wav: the server answers 404" in said[0]
@@ -227,10 +231,10 @@ def test_what_fails_costs_itself_only(library: Library, server: Site, sound: byt
     # Each has its time, before which it is not asked again.
     asked = len(server.requests)
     assert subscriptions.awaited(feed) == () and subscriptions.find(str(other.id)).failures == 1
-    list(sync(library, subscriptions, WEB))
+    list(sync(library, subscriptions, WEB, wish=HERE))
     assert len(server.requests) == asked + 1  # the healthy feed only
     server.files["/2.wav"] = spoken(sound, 2)
-    list(sync(library, subscriptions, WEB, wish=Wish(now=True)))
+    list(sync(library, subscriptions, WEB, wish=Wish(now=True, apart=False)))
     assert len(library.list()) == 4
 
 
@@ -242,24 +246,26 @@ def test_what_fails_for_ever_is_given_up_and_may_be_tried_again(
     server.faults["/2.wav"] = [Status(302, {"Location": "file:///etc/passwd"})]
     subscriptions, feed = followed(library, server)
     for _ in range(MOST_TRIES):
-        list(sync(library, subscriptions, WEB, wish=Wish(now=True)))
+        list(sync(library, subscriptions, WEB, wish=Wish(now=True, apart=False)))
     (now,) = subscriptions.feeds()
     assert (now.waiting, now.failed) == (0, 2)
     assert (server.asked("/1.wav"), server.asked("/2.wav")) == (MOST_TRIES, 1)
     subscriptions.retry(feed)
-    list(sync(library, subscriptions, WEB, wish=Wish(now=True)))
+    list(sync(library, subscriptions, WEB, wish=Wish(now=True, apart=False)))
     assert len(library.list()) == 1
 
 
 def test_only_the_newest_and_only_since(library: Library, server: Site, sound: bytes) -> None:
     published(server, sound, 9)
     subscriptions, feed = followed(library, server, newest=2)
-    list(sync(library, subscriptions, WEB))
+    list(sync(library, subscriptions, WEB, wish=HERE))
     assert {one.title for one in library.list()} == {"Talk 8", "Talk 9"}
     subscriptions.follow(feed.address, since="2020-05-06")
-    list(sync(library, subscriptions, WEB))
+    list(sync(library, subscriptions, WEB, wish=HERE))
     assert {int(one.title[5:]) for one in library.list()} == {5, 6, 7, 8, 9}
-    assert list(sync(library, subscriptions, WEB, wish=Wish(limit=1)))[-1].episode is None
+    assert (
+        list(sync(library, subscriptions, WEB, wish=Wish(limit=1, apart=False)))[-1].episode is None
+    )
 
 
 def test_files_are_dropped_when_only_the_search_is_wanted(
@@ -267,7 +273,7 @@ def test_files_are_dropped_when_only_the_search_is_wanted(
 ) -> None:
     published(server, sound)
     subscriptions, _ = followed(library, server)
-    list(sync(library, subscriptions, WEB, wish=Wish(keep=False)))
+    list(sync(library, subscriptions, WEB, wish=Wish(keep=False, apart=False)))
     assert len(library.list()) == 3
     assert not [p for p in (home(library.path) / "episodes").rglob("*") if p.is_file()]
 
@@ -276,13 +282,13 @@ def test_one_sync_at_a_time(library: Library, server: Site, sound: bytes) -> Non
     published(server, sound)
     subscriptions, _ = followed(library, server)
     with locked(home(library.path)), pytest.raises(LibraryBusy, match="another sync"):
-        next(sync(library, subscriptions, WEB))
+        next(sync(library, subscriptions, WEB, wish=HERE))
 
 
 def test_an_episode_that_moves_is_the_same(library: Library, server: Site, sound: bytes) -> None:
     published(server, sound, 2)
     subscriptions, feed = followed(library, server)
-    list(sync(library, subscriptions, WEB))
+    list(sync(library, subscriptions, WEB, wish=HERE))
     server.files["/feed"] = (
         server.files["/feed"].replace(b"talk-1<", b"other<").replace(b"/2.wav", b"/two.wav")
     )

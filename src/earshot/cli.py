@@ -84,6 +84,7 @@ from earshot.present import (
     say,
 )
 from earshot.progress import progress_bar, stoppable
+from earshot.record_cli import push, record
 from earshot.serve_cli import serve
 from earshot.show_cli import show
 from earshot.stream_cli import stream
@@ -140,6 +141,8 @@ app.command(epilog="Example: earshot feeds --opml podcasts.opml")(feeds)
 app.command(epilog="Example: earshot watch /var/spool/calls --tag calls")(watch)
 app.command(epilog="Example: earshot ask 'find me 20 episodes about neural nets'")(ask)
 app.command(epilog="Example: earshot mcp --library ~/talks")(mcp)
+app.command(epilog="Example: earshot record ~/spool --for 8h")(record)
+app.command(epilog="Example: earshot push ~/spool --server https://ear.example.org")(push)
 app.command("sync", epilog="Example: earshot sync --every 1h")(sync_)
 
 

@@ -156,7 +156,7 @@ def sync_(
                 for feed in chosen or subscriptions.feeds():
                     subscriptions.retry(feed)
             with progress_bar() as shown, stoppable(shown) as progress:
-                wish = Wish(limit, not discard, retry, progress)
+                wish = Wish(limit=limit, keep=not discard, now=retry, progress=progress)
                 well = _told(sync(opened, subscriptions, web, chosen, wish))
             if wait is None:
                 break

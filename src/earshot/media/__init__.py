@@ -10,6 +10,7 @@
     reading       all of a file in blocks, or a span of it
     live          a pipe through which audio comes while it is made
     clips         a span -> a file
+    growing       a file that grows while it is heard
     joining       the two sides of a call, each in a file -> one file
     child         the process apart in which files of strangers are decoded
     apart         all of a file, decoded there: a crash costs one recording
@@ -23,6 +24,7 @@ from earshot.media.bare import Bare
 from earshot.media.clips import CLIP_FORMATS, write_clip
 from earshot.media.decoding import Piece
 from earshot.media.folders import media_files
+from earshot.media.growing import Growing, mend
 from earshot.media.joining import join
 from earshot.media.live import live
 from earshot.media.opening import MediaInfo, digest, probe
@@ -36,6 +38,7 @@ __all__ = [
     "Bare",
     "Channels",
     "Decoder",
+    "Growing",
     "Heard",
     "Limits",
     "MediaInfo",
@@ -48,6 +51,7 @@ __all__ = [
     "join",
     "live",
     "media_files",
+    "mend",
     "probe",
     "read",
     "write_clip",

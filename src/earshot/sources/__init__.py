@@ -6,6 +6,8 @@
     subscriptions  which feeds are followed, and what became of each episode
     syncing        new episodes of the feeds -> recordings of a library
     companions     what files beside the audio say of it
+    recorder       a microphone -> a spool of files, a minute each
+    pushing        a spool of files -> a server elsewhere
     watching       folders into which others put audio -> recordings of a library
 
 Sources bring files and what is said of them; `Library.add_each` does the rest. What they remember

@@ -70,11 +70,13 @@ class News:
 class Wish:
     """How a sync is to go: how many episodes at most, whether their files stay.
 
-    `now` asks feeds and episodes whose time has not come again, too."""
+    `now` asks feeds and episodes whose time has not come again, too. `apart` decodes files in a
+    process of their own."""
 
     limit: int | None = None
     keep: bool = True
     now: bool = False
+    apart: bool = True
     progress: ProgressCallback | None = None
 
 
@@ -174,7 +176,7 @@ def _get(
     except FetchError as error:
         subscriptions.failed(one, str(error), final=isinstance(error, AddressRefused))
         return News(feed, one.episode, problem=str(error))
-    outcome = _added(library, target, described(feed, episode), wish.progress)
+    outcome = _added(library, target, described(feed, episode), wish)
     if outcome.status is Status.FAILED or outcome.recording is None:
         forget(target)
         problem = f"{one.episode.audio} cannot be listened to: it {_predicate(outcome.note)}"
@@ -191,14 +193,20 @@ def _predicate(note: str) -> str:
     return note if note.split(" ")[0] in ("is", "has", "holds", "claims", "ends") else f"({note})"
 
 
-def _added(
-    library: Library, target: Path, known: About, progress: ProgressCallback | None
-) -> Outcome:
+def _added(library: Library, target: Path, known: About, wish: Wish) -> Outcome:
     """Add a file; whoever else writes to the library is waited for."""
+    from earshot.media import STRANGERS  # loads FFmpeg
+
     until = time.monotonic() + BUSY_SECONDS
     while True:
         try:
-            (outcome,) = library.add([target], about=known, progress=progress).outcomes
+            # Of strangers: a file that crashes a decoder must not end the sync.
+            (outcome,) = library.add(
+                [target],
+                about=known,
+                progress=wish.progress,
+                limits=STRANGERS if wish.apart else None,
+            ).outcomes
             return outcome
         except LibraryBusy:
             if time.monotonic() > until:
