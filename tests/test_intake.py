@@ -87,6 +87,12 @@ def test_a_file_of_the_user_is_left_where_it_is(tmp_path: Path) -> None:
     assert (tmp_path / "said.wav").exists()
 
 
+def test_nothing_makes_an_empty_library(tmp_path: Path) -> None:
+    with tone_library(tmp_path / "library") as library:
+        assert library.add([]).outcomes == ()
+        assert library.list() == ()
+
+
 def test_files_and_urls_keep_their_order(tmp_path: Path) -> None:
     names = ("harbour", "invoice", "lantern")
     for name in names:

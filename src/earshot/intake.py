@@ -55,6 +55,8 @@ def take_in(
 ) -> Generator[Outcome, None, None]:
     """Add what is named to the library in `folder`, in that order; see `Library.add_each`."""
     given = list(names)
+    if not given:  # a library is made all the same, or one that cannot be written is told
+        yield from _added(folder, [], network, how)
     at = 0
     for urls, group in groupby(given, is_url):
         if not urls:
