@@ -17,6 +17,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LIBRARY := build/demo-library
+# What says whether there is a Chromium, and who may install one.
+BROWSER := test -n "$$EARSHOT_CHROMIUM" || command -v chromium chromium-browser google-chrome chrome >/dev/null
+ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 # Said in examples/texts: plain words, a call, a number, and names that no dictionary holds.
 QUERIES := 'boosted decision trees' 'cancelling my contract' '900 small earthquakes' \
 	'Eudoxia Plimpernel' 'Voltarix 2000'
@@ -73,6 +76,10 @@ $(VENV)/installed-test: pyproject.toml | $(VENV)/installed
 	@echo "Installing what tests need into $(VENV) (once; a few minutes) ..."
 	@$(PIP) install "$(TORCH)" || $(PIP) install torch
 	@$(PIP) install --editable '.[test]'
+	@$(BROWSER) || { echo "Installing Chromium, in which the page is tested ..."; \
+		$(ROOT) apt-get -qq update && $(ROOT) apt-get -qq install -y --no-install-recommends chromium; } \
+		>/dev/null 2>&1 || { echo "The page is tested in Chromium: install it, or name one in" \
+			"EARSHOT_CHROMIUM (on Debian and Ubuntu: apt install chromium)" >&2; exit 1; }
 	@touch $@
 
 $(VENV)/installed-bench: pyproject.toml | $(VENV)/installed

@@ -34,11 +34,14 @@ from fastapi.middleware.cors import CORSMiddleware
 from earshot.server import (
     health,
     jobs,
+    marks,
     metrics,
     overview,
+    page,
     playing,
     recordings,
     searches,
+    signing,
     uploads,
     wire,
 )
@@ -70,11 +73,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     handle_errors(app)
     api = APIRouter(prefix="/api/v1", responses=_ERRORS)
-    for module in (recordings, uploads, jobs, searches, playing, overview):
+    for module in (recordings, uploads, jobs, searches, playing, overview, marks, signing):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(health.router)
     app.include_router(metrics.router)
+    app.include_router(page.router)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

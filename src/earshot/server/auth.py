@@ -5,7 +5,8 @@
 
 `Reader`, `Writer` and `Admin` are a `Caller` whose key has that scope or more. As long as no key
 was ever made, everyone is an admin of the project `default`: then the server listens on loopback
-only, and requests that a web page elsewhere made a browser send are refused.
+only, and requests that a web page elsewhere made a browser send are refused. The page's cookie
+(`sessions`) stands for a key.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
-from earshot.server import keys
+from earshot.server import keys, sessions
 from earshot.server.errors import Refused
-from earshot.server.keys import DEFAULT_PROJECT, Caller, Scope, may
+from earshot.server.keys import DEFAULT_PROJECT, Caller, Key, Scope, may
 from earshot.server.service import Here, Service
 
 _CREDENTIALS = re.compile(r"(?:token|bearer)[ \t]+([!-~]{1,512})", re.IGNORECASE)
@@ -33,7 +34,11 @@ async def identified(request: Request, service: Service) -> Caller:
     if given is None and not await keys.any_made(service.store):
         _require_own_machine(request)
         return Caller(DEFAULT_PROJECT, "admin")
+    cookie = request.cookies.get(sessions.COOKIE)
     match = _CREDENTIALS.fullmatch(given or "")
+    if given is None and cookie is not None:
+        require_same_origin(request)
+        return _caller(await sessions.find(service.store, cookie))
     if match is None:
         raise Refused(
             401,
@@ -41,14 +46,27 @@ async def identified(request: Request, service: Service) -> Caller:
             headers=_CHALLENGE,
         )
     key = await keys.find(service.store, match[1])
+    if key is None and not await keys.any_made(service.store):  # clients that always send one
+        _require_own_machine(request)
+        return Caller(DEFAULT_PROJECT, "admin")
+    return _caller(key)
+
+
+def _caller(key: Key | None) -> Caller:
     if key is None:
-        if not await keys.any_made(service.store):  # clients that always send one
-            _require_own_machine(request)
-            return Caller(DEFAULT_PROJECT, "admin")
         raise Refused(401, "this API key is not known here", headers=_CHALLENGE)
     if refusal := key.refusal():
         raise Refused(401, f"this API key does not count: {refusal}", headers=_CHALLENGE)
     return Caller(key.project, key.scope, key.id, key.limits)
+
+
+def require_same_origin(request: Request) -> None:
+    """No other web page may use the cookie of ours; raises Refused (403)."""
+    origin = request.headers.get("origin")
+    if origin is not None and origin.partition("://")[2] != request.headers.get("host", ""):
+        raise Refused(403, "a web page elsewhere may not ask in your name")
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise Refused(403, "a web page elsewhere may not ask in your name")
 
 
 def _require_own_machine(request: Request) -> None:
