@@ -11,12 +11,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "tests"))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
 
 from browsers import PHONE, WIDE, chromium, watched
 from servers import EXAMPLES, running
 
+ROOT = Path(__file__).resolve().parents[2]
 QUERY = "boosted decision trees | contract"
 SETTLE = 4000  # milliseconds, until waveforms are there
 
