@@ -37,8 +37,10 @@ LAYERS = {
         "decoding", "rows", "fetched", "catalog", "rescue", "clipping", "outcome", "adding",
         "intake", "streaming",
         "upkeep", "example", "paging", "searching", "explaining", "snippets", "library",
-        "sources", "picture", "plotting", "picturing", "topics", "bot", "present", "alignments",
+        "sources", "picture", "plotting", "picturing", "topics", "bot", "present",
+        "exports", "alignments",
         "asking", "options", "progress", "topic_lines", "server", "label_cli", "topic_cli",
+        "export_cli",
         "network_cli", "show_cli", "upkeep_cli", "stream_cli", "feeds_cli", "watch_cli",
         "serve_cli", "key_cli", "ask_cli", "mcp_cli", "record_cli", "cli",
     ],
@@ -57,6 +59,7 @@ LAYERS = {
 }
 # fmt: on
 EXTRAS = {
+    "exports": "exports",
     "ctc_models": "transformers",
     "picture": "plot",
     "server": "serve",
@@ -329,7 +332,7 @@ def installed_by(extra: str) -> frozenset[str]:
 def _requirement(text: str) -> str:
     """The module that a requirement installs."""
     name = re.split(r"[^\w-]", text)[0].lower().replace("-", "_")
-    return {"pyyaml": "yaml", "scikit_learn": "sklearn"}.get(name, name)
+    return {"pyyaml": "yaml", "scikit_learn": "sklearn", "webvtt_py": "webvtt"}.get(name, name)
 
 
 def test_the_base_install_says_what_training_needs() -> None:

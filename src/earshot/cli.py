@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -21,10 +21,10 @@ import typer
 from typer.core import TyperGroup
 
 from earshot.about import NOTHING, about
-from earshot.alignments import print_why
 from earshot.ask_cli import ask
 from earshot.asking import example, filters, joined, pairs, read_queries
 from earshot.errors import EarshotError, QueryError, UsageError
+from earshot.export_cli import answered, spelled, tell, wanted
 from earshot.feeds_cli import feeds, follow, sync_, unfollow
 from earshot.key_cli import key_app
 from earshot.label_cli import label_app
@@ -33,12 +33,15 @@ from earshot.mcp_cli import mcp
 from earshot.network_cli import network_app
 from earshot.options import (
     After,
+    Around,
     Before,
     ByRecording,
     Channel,
     ChannelsChoice,
+    Clips,
     Csv,
     Date,
+    Format,
     Json,
     LibraryFolder,
     Like,
@@ -54,6 +57,7 @@ from earshot.options import (
     Offset,
     OldTags,
     OrderBy,
+    Out,
     Page,
     QueryFile,
     QueryWords,
@@ -62,12 +66,12 @@ from earshot.options import (
     Tags,
     Title,
     Top,
+    Url,
     Why,
     folder_of,
 )
 from earshot.outcome import Outcome, Status
 from earshot.present import (
-    CSV_HEADING,
     Look,
     Terminal,
     clip_name,
@@ -76,11 +80,8 @@ from earshot.present import (
     parse_time,
     print_recording,
     print_recordings,
-    print_result,
     printable,
     recording_line,
-    result_line,
-    result_rows,
     say,
 )
 from earshot.progress import progress_bar, stoppable
@@ -89,7 +90,7 @@ from earshot.serve_cli import serve
 from earshot.show_cli import show
 from earshot.stream_cli import stream
 from earshot.topic_cli import topic_app
-from earshot.types import SearchResult, Span
+from earshot.types import Span
 from earshot.upkeep_cli import check, optimize
 from earshot.watch_cli import watch
 
@@ -250,7 +251,7 @@ def search(
     context: typer.Context,
     query: QueryWords = None,
     library: LibraryFolder = None,
-    top: Top = TOP,
+    top: Top = None,
     page: Page = 1,
     offset: Offset = 0,
     by_recording: ByRecording = False,
@@ -270,41 +271,41 @@ def search(
     network: NetworkChoice = None,
     as_json: Json = False,
     as_csv: Csv = False,
+    form: Format = None,
+    out: Out = None,
+    clips: Clips = None,
+    around: Around = 2.0,
+    url: Url = None,
     why: Why = False,
     snippets: Snippets = None,
 ) -> None:
     """Find where something was said, most likely mentions first."""
-    _not_both(as_json and as_csv, "--json and --csv")
+    files = wanted(form, as_json, as_csv, out, clips, url, around)
     _not_both(page > 1 and offset, "--page and --offset")
-    _not_both(as_csv and why, "--csv and --why")
+    _not_both(why and files.form not in ("table", "json"), f"--{files.form} and --why")
     lines = _lines(query, queries, like)
     where = filters(
         tag=tag, title=title, date=date, after=after, before=before, longer=longer, shorter=shorter,
         channel=channel, meta=pairs(meta),
     )  # fmt: skip
-    offset = offset or (page - 1) * top
+    top = top or (TOP if files.lines or page > 1 else None)
+    offset = offset or (page - 1) * (top or TOP)
     folder = folder_of(context, library)
-    look = Look(
-        form="json" if as_json else "csv" if as_csv else "table",
-        headings=queries is not None,
-        min_confidence=min_confidence,
-        offset=offset,
-        options=() if folder is None else ("--library", str(folder)),
-    )
-    refused: dict[str, QueryError] = {}
+    named = () if folder is None else ("--library", str(folder))
+    look = Look(queries is not None, min_confidence, offset, named)
     with _opened(folder, network) as opened:
-        if queries is not None:  # a bad line is reported in its place, the others are searched for
-            refused = _refused(opened, lines)
+        # A bad line of a file is reported in its place, the others are searched for.
+        refused = _refused(opened, lines) if queries is not None else {}
         view: dict[str, Any] = {"top": top, "min_confidence": min_confidence, "offset": offset}
         view |= {"order": order, "by_recording": by_recording, "where": where, "why": why}
-        view["snippets"] = _spelled(snippets, look)
+        view["snippets"] = spelled(snippets, files, look)
         if like is not None:
             results = iter([opened.search_like(*example(like), **view)])
         else:
             results = opened.search_many((one for one in lines if one not in refused), **view)
-        _print_results(lines, results, refused, look)
-    for reason in refused.values():
-        raise typer.Exit(reason.exit_status)
+        status = tell(opened, answered(lines, results, refused), refused, files, look)
+    if status:
+        raise typer.Exit(status)
 
 
 @app.command(epilog="Example: earshot clip interview 0:12:31 0:12:35 --out answer.wav")
@@ -317,9 +318,7 @@ def clip(
         Path | None,
         typer.Option(metavar="FILE", help="File to write (default: title and time, .wav)."),
     ] = None,
-    around: Annotated[
-        float, typer.Option(min=0.0, metavar="SECONDS", help="Surroundings on both sides.")
-    ] = 2.0,
+    around: Around = 2.0,
     library: LibraryFolder = None,
 ) -> None:
     """Write a moment of a recording, with its surroundings, to an audio file."""
@@ -405,37 +404,6 @@ def _lines(query: Sequence[str] | None, queries: Path | None, like: str | None) 
     if query is not None:
         return [joined(query)]
     return list(read_queries(queries)) if queries is not None else [str(like)]
-
-
-def _print_results(
-    lines: Iterable[str],
-    results: Iterator[SearchResult],
-    refused: Mapping[str, QueryError],
-    look: Look,
-) -> None:
-    """One answer a query, as soon as it is there."""
-    terminal = Terminal()
-    if look.form == "csv":
-        print(CSV_HEADING)
-    for line in lines:
-        reason = refused.get(line)
-        result = next(results) if reason is None else SearchResult(line, (), 0.0, 0.0)
-        if look.form == "json":
-            print(result_line(result, str(reason) if reason else None), flush=True)
-        elif reason is not None:
-            complain(f"{line}: {reason}")
-        elif look.form == "csv":
-            print(*result_rows(result), sep="\n", end="\n" if result.mentions else "", flush=True)
-        else:
-            print_result(terminal, result, look)
-            print_why(terminal, result, look.offset)
-
-
-def _spelled(asked: bool | None, look: Look) -> bool:
-    """Whether snippets are shown: as asked, or to a person who reads one answer."""
-    if asked is None:
-        return look.form == "table" and not look.headings and sys.stdout.isatty()
-    return asked and look.form != "csv"
 
 
 def _not_both(both: object, names: str) -> None:

@@ -57,7 +57,10 @@ QueryWords = Annotated[
         '"words as they are", /K ER/, and filters such as tag:news (docs/queries.md tells all).',
     ),
 ]
-Top = Annotated[int, typer.Option("--top", "--limit", min=1, help="Show so many.")]
+Top = Annotated[
+    int | None,
+    typer.Option("--top", "--limit", min=1, help="Show so many (default: 10; of files: all)."),
+]
 Page = Annotated[int, typer.Option(min=1, help="Show this page of so many.")]
 Offset = Annotated[int, typer.Option(min=0, help="Leave out so many before them.")]
 ByRecording = Annotated[
@@ -91,6 +94,34 @@ Snippets = Annotated[
     ),
 ]
 Csv = Annotated[bool, typer.Option("--csv", help="Print lines of comma-separated values.")]
+ExportForm = Literal[
+    "json", "csv", "parquet", "rss", "srt", "vtt", "chapters", "ffmetadata", "cue", "audacity"
+]
+Format = Annotated[
+    ExportForm | None,
+    typer.Option(
+        "--format",
+        help="Write what was found so; from srt on a file belongs to one recording.",
+    ),
+]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PLACE",
+        help="Write it there: to a file, or to a folder (mentions/) a file for each recording.",
+    ),
+]
+Clips = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Cut out each mention into a folder (.wav; of rss .mp3)."),
+]
+Around = Annotated[
+    float, typer.Option(min=0.0, metavar="SECONDS", help="Surroundings of a clip on both sides.")
+]
+Url = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Address of the folder in which a feed's clips will be."),
+]
 Date = Annotated[
     str | None, typer.Option(metavar="DATE", help="Of this day, month or year: 2020-05-17, 2020.")
 ]

@@ -17,7 +17,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +27,7 @@ from earshot.errors import UsageError
 from earshot.types import Group, Mention, Recording, SearchResult, Snippet
 
 _BAR_CELLS = 10
+_NAME_BYTES = 120  # of a title, in the name of a file: systems allow 255 for all of it
 _TIMES = 8  # of a recording's mentions, on its line
 _NUMBERS = ("#", "Time", "Length", "Mentions")
 _WIDE = 10_000  # columns of a "terminal" that is a file or a pipe: no line is folded there
@@ -144,7 +145,7 @@ def result_rows(result: SearchResult) -> list[str]:
                 f"{mention.start:.3f}",
                 f"{mention.end:.3f}",
                 f"{mention.confidence:.4f}",
-                printable(_phrases(mention)),
+                printable(phrases(mention)),
                 _sounds(mention),
             )
         )
@@ -154,13 +155,12 @@ def result_rows(result: SearchResult) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How answers are shown: their form, and what a person has asked for beside the query.
+    """How answers are shown: what a person has asked for beside the query.
 
     `options` are what `earshot clip` needs to find the library; `headings` puts the query above
     its answer.
     """
 
-    form: Literal["table", "json", "csv"] = "table"
     headings: bool = False
     min_confidence: float = 0.0
     offset: int = 0
@@ -264,8 +264,19 @@ def print_recording(terminal: Console, recording: Recording) -> None:
 
 def clip_name(recording: Recording, start: float) -> str:
     """A file name for a clip, safe in any file system: the title and the time."""
-    title = re.sub(r"[^\w.-]+", "_", recording.title).strip("._-")[:80] or recording.id
-    return f"{title}-{clock(start).replace(':', '.')}.wav"
+    return f"{file_name(recording)}-{clock(start).replace(':', '.')}.wav"
+
+
+def file_name(of: Recording | Mention) -> str:
+    """The beginning of a file name, safe in any file system: the recording's title, or its id."""
+    identity = of.id if isinstance(of, Recording) else of.recording
+    safe = re.sub(r"[^\w.-]+", "_", of.title).encode()[:_NAME_BYTES].decode(errors="ignore")
+    return safe.strip("._-") or identity
+
+
+def phrases(mention: Mention) -> str:
+    """What was heard; parts that are near each other are joined by `...`."""
+    return " ... ".join(one.phrase for one in mention.heard)
 
 
 def _shown(character: str) -> str:
@@ -278,11 +289,11 @@ def _shown(character: str) -> str:
 
 
 def _mentions_table(mentions: Sequence[Mention], offset: int, unicode: bool) -> Table:
-    phrases = len({_phrases(mention) for mention in mentions}) > 1
-    phrases = phrases or any(len(mention.heard) > 1 for mention in mentions)
+    differ = len({phrases(mention) for mention in mentions}) > 1
+    differ = differ or any(len(mention.heard) > 1 for mention in mentions)
     ways = {(one.phrase, one.units) for mention in mentions for one in mention.heard}
     sounds = len(ways) > len({phrase for phrase, _ in ways})
-    columns = [*(["Heard"] if phrases else []), *(["As"] if sounds else [])]
+    columns = [*(["Heard"] if differ else []), *(["As"] if sounds else [])]
     snippets = any(mention.snippet for mention in mentions)
     if snippets:
         columns.append("Said, about")
@@ -297,7 +308,7 @@ def _mentions_table(mentions: Sequence[Mention], offset: int, unicode: bool) -> 
             Text(title, overflow="fold"),
             clock(mention.start),
             _bar(mention.confidence, unicode),
-            *([Text(printable(_phrases(mention)))] if phrases else []),
+            *([Text(printable(phrases(mention)))] if differ else []),
             *([Text(_sounds(mention), style="dim")] if sounds else []),
             *([_snippet(mention.snippet)] if snippets else []),
         )
@@ -333,10 +344,6 @@ def _snippet(snippet: Snippet | None) -> Text:
         done = end
     shown.append(printable(snippet.text[done:]))
     return shown
-
-
-def _phrases(mention: Mention) -> str:
-    return " ... ".join(one.phrase for one in mention.heard)
 
 
 def _sounds(mention: Mention) -> str:
