@@ -90,7 +90,7 @@ def target(label: str, verdicts: Mapping[str, Verdict], recordings: Sequence[str
         )
     rare = sorted(value for value, count in counts.items() if count < FEWEST_OF_A_VALUE)
     kept = {value: count for value, count in counts.items() if value not in rare}
-    if len(kept) > 1 or not rare:
+    if len(kept) > 1:
         for value in rare:
             notes.append(
                 f"'{value}' is left out, only {counts[value]} of the recordings are labelled so"
@@ -151,6 +151,11 @@ def _require(
         raise UsageError(
             f"'{label}' is known of {len(there)} recordings of this library: at least {FEWEST} are "
             "needed to learn from, 50 and more are better"
+        )
+    if not kept:
+        raise UsageError(
+            f"'{label}' has {len(counts)} values, and none that {FEWEST_OF_A_VALUE} recordings "
+            "have: is it a label?"
         )
     if len(kept) < 2:
         [value] = kept
