@@ -184,11 +184,11 @@ def pass_alone(library: Library, query: str) -> tuple[float, float]:
     """What the pass over everything takes, for one pronunciation of the query."""
     snapshot = library._present()
     network, calibration = snapshot.manifest.network, library._calibrated()
-    ear = Ear.of(network.units, network.blank, network.frame_seconds, calibration)
+    ear = Ear(network.units, network.blank, network.frame_seconds, calibration)
     plan = ear.plan(library.pronunciations(query)[0])
     laid = Laid(snapshot.heard)
     seconds = network.frame_seconds
-    return timed(lambda: Sweep(laid, [plan], frame_seconds=seconds, confusion=ear.confusion))
+    return timed(lambda: Sweep(laid, [plan], frame_seconds=seconds))
 
 
 def search_cold(folder: Path, hours: float, query: str, times: int) -> dict[str, Any]:

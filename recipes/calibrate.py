@@ -41,6 +41,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
+import earshot.search
 from earshot.errors import EarshotError
 from earshot.index import open_snapshot
 from earshot.search import Calibration, Candidate, Pronunciation, Track, candidates
@@ -283,10 +284,7 @@ def search(
     found = candidates(
         pronunciations,
         tracks,
-        units=ear.units,
-        blank=ear.blank,
-        frame_seconds=ear.frame_seconds,
-        calibration=calibration,
+        earshot.search.Ear(ear.units, ear.blank, ear.frame_seconds, calibration),
     )
     true = occurrences(said, queries)
     rows: list[tuple[Candidate, int, Said | None]] = []

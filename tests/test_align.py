@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +14,6 @@ from earshot.errors import QueryError
 from earshot.lanes import Costs
 from earshot.search.align import (
     NOTHING,
-    Confusion,
     Plan,
     Tolerance,
     plan,
@@ -187,33 +185,6 @@ def test_memory_maps_and_slices_are_read_where_they_lie(tmp_path: Path) -> None:
     taken = readable(mapped[100:400])
     assert np.shares_memory(taken, mapped)
     assert (scan(taken, ready) == scan(readable(said[100:400].copy()), ready)).all()
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(0, 60))
-def test_confusions_make_units_as_cheap_as_what_they_are_taken_for(seed: int, frames: int) -> None:
-    generator = np.random.default_rng(seed)
-    costs = readable(generator.integers(0, 256, (frames, 5)))
-    confusion = generator.integers(0, 256, (5, 5)).astype(np.uint8)
-    np.fill_diagonal(confusion, 0)
-    ready = plan([2, 0, 2], (0,), blank=BLANK, tolerance=Tolerance())
-    softened = Confusion(confusion, BLANK).soften(costs, ready)
-    expected: npt.NDArray[np.int64] = costs.astype(np.int64)
-    for said in (0, 2):
-        allowed = [v for v in range(4) if v == said or confusion[said, v] < 255]
-        prices = confusion[said, allowed].astype(np.int64)
-        expected[:, said] = (costs[:, allowed].astype(np.int64) + prices).min(axis=1)
-    assert (softened == expected).all()
-
-
-def test_each_unit_may_have_its_own_price_of_being_left_out() -> None:
-    deletions = np.array([9, 50, 9, 9, 9])
-    ready = plan([0, 1, 2], (0,), blank=BLANK, tolerance=Tolerance(), deletions=deletions)
-    assert int(unpack(scan(heard_as(0, 2), ready))[0].min()) == 50
-    ready = plan([1, 0, 2], (0,), blank=BLANK, tolerance=Tolerance(), deletions=deletions)
-    assert int(unpack(scan(heard_as(0, 2), ready))[0].min()) == 50
-    ready = plan([0, 2, 1], (0,), blank=BLANK, tolerance=Tolerance(), deletions=deletions)
-    assert int(unpack(scan(heard_as(0, 2), ready))[0].min()) == 50
 
 
 def test_what_cannot_be_searched_for_is_refused() -> None:

@@ -13,7 +13,15 @@ from synthetic_ear import BLANK, FRAME_SECONDS, UNITS, Sounds, SyntheticEar, sou
 from test_likeliest import WEIGHTS
 
 from earshot.lanes import laid
-from earshot.search import Calibration, Found, Track, crowd, likeliest, mentions, search_columns
+from earshot.search import (
+    Calibration,
+    Ear,
+    Found,
+    Track,
+    likeliest,
+    mentions,
+    search_columns,
+)
 from earshot.search.align import readable
 
 
@@ -22,18 +30,21 @@ def found(
     least: float, threads: int,
 ) -> list[Found]:  # fmt: skip
     return search_columns(
-        queries, tracks, units=UNITS, blank=BLANK, frame_seconds=FRAME_SECONDS,
-        calibration=calibration, min_confidence=least, threads=threads,
-    )  # fmt: skip
+        queries,
+        tracks,
+        Ear(UNITS, BLANK, FRAME_SECONDS, calibration),
+        min_confidence=least,
+        threads=threads,
+    )
 
 
 @settings(max_examples=4, deadline=None)
 @given(
-    st.integers(0, 2**32 - 1), st.booleans(), st.booleans(), st.sampled_from([0, 3, 60]),
+    st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([0, 3, 60]),
     st.sampled_from([0.0, 0.3]),
 )  # fmt: skip
 def test_many_queries_find_what_each_finds_alone(
-    seed: int, apart: bool, confused: bool, cap: int, least: float
+    seed: int, apart: bool, cap: int, least: float
 ) -> None:
     ear = SyntheticEar(seed)
     dice = ear.rng
@@ -49,15 +60,10 @@ def test_many_queries_find_what_each_finds_alone(
         way = replace(sounds(phones[:-1] or phones), log_probability=-0.7, spelled=(True,))
         queries.append([sounds(phones, starts), way][: int(dice.integers(1, 3))])
     queries.append([])
-    steps = np.full((len(UNITS), len(UNITS)), 255, np.uint8)
-    steps[dice.integers(0, len(UNITS), 9), dice.integers(0, len(UNITS), 9)] = 30
-    steps[:, BLANK] = dice.integers(40, 120, len(UNITS))
     calibration = Calibration(
         background=(readable(ear.babble(1500)),),
         weights=WEIGHTS,
         bias=float(dice.normal(6, 2)),
-        units=UNITS if confused else (),
-        confusion=steps if confused else None,
     )
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(likeliest, "CANDIDATES", cap)
@@ -69,15 +75,3 @@ def test_many_queries_find_what_each_finds_alone(
             for mine, theirs in zip(together, expected, strict=True):
                 for name in Found.__slots__:
                     assert np.array_equal(getattr(mine, name), getattr(theirs, name)), name
-
-
-def test_plans_that_need_larger_numbers_are_searched_one_by_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    ear = SyntheticEar(1)
-    track = Track("a", 0, laid([ear.babble(400)])[0])
-    calibration = Calibration(background=(readable(ear.babble(400)),))
-    monkeypatch.setattr(mentions, "CROWD", 1)
-    monkeypatch.setattr(crowd, "settled", lambda *_: pytest.fail("more than 32 bits hold"))
-    long = sounds([at % 3 for at in range(crowd.DEAREST // 40 + 1)])
-    assert len(found([[long]], [track], calibration, 0.5, 1)) == 1

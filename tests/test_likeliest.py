@@ -21,7 +21,7 @@ from synthetic_ear import (
 )
 
 from earshot.lanes import BLOCK, laid
-from earshot.search import Calibration, Candidate, Track, candidates
+from earshot.search import Calibration, Candidate, Ear, Track, candidates
 from earshot.search import likeliest as module
 from earshot.search.align import STEPS_PER_NAT, plan, readable, scan, trace, unpack
 from earshot.search.confidence import EVEN, log_alarms
@@ -172,10 +172,7 @@ def test_a_search_finds_what_its_definition_says(seed: int, apart: bool, cap: in
             (found,) = candidates(
                 [ways],
                 tracks,
-                units=UNITS,
-                blank=BLANK,
-                frame_seconds=FRAME_SECONDS,
-                calibration=calibration,
+                Ear(UNITS, BLANK, FRAME_SECONDS, calibration),
                 top=top,
                 min_confidence=least,
             )

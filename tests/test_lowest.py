@@ -20,11 +20,12 @@ def by_block(tracks: tuple[Track, ...], program: Program, *cuts: int) -> np.ndar
     """Lowest costs (ends, blocks of the time line), in steps, run in pieces cut at `cuts`."""
     lanes = tracks[0].lanes
     length = lanes.shape[1] // BLOCK
-    lowest = np.empty((len(program.plans), length, LANES), program.dtype)
+    lowest = np.empty((len(program.plans), length * LANES), program.dtype)
     edges = [0, *sorted(min(cut, length) for cut in cuts), length]
     for first, end in pairwise(edges):
         run(lanes, program, first, end, lowest)
-    return lowest.transpose(0, 2, 1).reshape(len(program.plans), -1).astype(int) * program.scale
+    lines = lowest.reshape(-1, length, LANES).transpose(0, 2, 1)
+    return lines.reshape(len(program.plans), -1).astype(int) * program.scale
 
 
 @st.composite

@@ -25,6 +25,7 @@ from earshot.errors import LibraryError, QueryError
 from earshot.search import (
     Calibration,
     Candidate,
+    Ear,
     Hit,
     Track,
     candidates,
@@ -60,10 +61,7 @@ def search(
     return search_tracks(
         pronunciations,
         tracks,
-        units=UNITS,
-        blank=BLANK,
-        frame_seconds=FRAME_SECONDS,
-        calibration=calibration,
+        Ear(UNITS, BLANK, FRAME_SECONDS, calibration),
         top=top,
         min_confidence=min_confidence,
         threads=threads,
@@ -165,10 +163,7 @@ def test_threads_and_company_change_nothing() -> None:
     together = search_many(
         queries,
         tracks,
-        units=UNITS,
-        blank=BLANK,
-        frame_seconds=FRAME_SECONDS,
-        calibration=CALIBRATION,
+        Ear(UNITS, BLANK, FRAME_SECONDS, CALIBRATION),
         threads=3,
     )
     assert together == alone
@@ -181,10 +176,7 @@ def test_candidates_show_what_hits_are_made_of() -> None:
     (found,) = candidates(
         [query],
         tracks,
-        units=UNITS,
-        blank=BLANK,
-        frame_seconds=FRAME_SECONDS,
-        calibration=CALIBRATION,
+        Ear(UNITS, BLANK, FRAME_SECONDS, CALIBRATION),
     )
     assert all(isinstance(one, Candidate) for one in found)
     best, hit = found[0], search(query, tracks)[0]
@@ -201,21 +193,6 @@ def test_spans_stay_within_the_recording() -> None:
     (hit,) = search([sounds((3, 5, 3, 5))], tracks, calibration=wide)
     assert (hit.span.start, hit.span.end) == (0.0, 0.16)
     assert hit.score == 0.0
-
-
-def test_confusions_find_what_the_ear_mishears() -> None:
-    scores = np.full((6, 40), -12.0)
-    scores[np.arange(6), [3, 5, 7, 9, 11, 13]] = 0.0
-    tracks = [track("misheard", quantised(scores))]
-    steps = np.full((40, 40), 200, np.uint8)
-    np.fill_diagonal(steps, 0)
-    steps[6, 7] = steps[10, 11] = 8
-    knowing = replace(CALIBRATION, units=UNITS, confusion=steps)
-    query = [sounds((3, 5, 6, 9, 10, 13))]
-    assert search(query, tracks, calibration=knowing)[0].score == pytest.approx(-1 / 6)
-    assert search(query, tracks)[0].score < -1
-    with pytest.raises(LibraryError, match="not those its network was measured on"):
-        search(query, tracks, calibration=replace(knowing, units=UNITS[::-1]))
 
 
 def test_nothing_to_search_in_finds_nothing() -> None:

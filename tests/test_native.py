@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from synthetic_ear import BLANK, FRAME_SECONDS, UNITS, SyntheticEar, sounds, track
 
-from earshot.search import Calibration, native, search_tracks
+from earshot.search import Calibration, Ear, native, search_tracks
 
 LOWEST = np.array([0, 3, 3, 9, 200], np.uint8)
 
@@ -107,7 +107,7 @@ def half_as_wide() -> tuple[str, int] | None:
 def test_numba_and_native_code_find_the_same(
     shuffle: Callable[[], tuple[str, int] | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from earshot.search import likeliest, sweep, vectors
+    from earshot.search import likeliest, sought, sweep, vectors
 
     ear = SyntheticEar(4)
     words = [ear.word(4), ear.word(5)]
@@ -119,10 +119,7 @@ def test_numba_and_native_code_find_the_same(
             search_tracks(
                 [sounds(word)],
                 tracks,
-                units=UNITS,
-                blank=BLANK,
-                frame_seconds=FRAME_SECONDS,
-                calibration=Calibration(background=background),
+                Ear(UNITS, BLANK, FRAME_SECONDS, Calibration(background=background)),
             )
             for word in words
         ]
@@ -130,9 +127,9 @@ def test_numba_and_native_code_find_the_same(
     here = found()
     assert all(here)
     monkeypatch.setattr(vectors, "_SHUFFLE", shuffle())
-    made = {name: native.through_numba(name) for name in ("count8", "places", "distinct")}
-    for module in (likeliest, sweep):
-        monkeypatch.setattr(module, "kernel", made.__getitem__)
+    made = {name: native.through_numba(name) for name in ("count8", "seek", "distinct")}
+    for module in (likeliest, sought, sweep):
+        monkeypatch.setattr(module, "kernel", lambda name: made.get(name) or native.kernel(name))
     assert found() == here
 
 

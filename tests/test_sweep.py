@@ -10,7 +10,7 @@ from synthetic_ear import BLANK, FRAME_SECONDS, SyntheticEar
 
 from earshot import lanes
 from earshot.lanes import BLOCK, laid
-from earshot.search.align import Confusion, Plan, Tolerance, plan, readable, scan, unpack
+from earshot.search.align import Plan, Tolerance, plan, readable, scan, unpack
 from earshot.search.sweep import Rows, Sweep
 
 RADIUS = 5  # frames: 0.2 seconds
@@ -21,16 +21,13 @@ def plans_of(ear: SyntheticEar, *lengths: int, **prices: int) -> list[Plan]:
     return [plan(ear.word(n), (0,), blank=BLANK, tolerance=tolerance) for n in lengths]
 
 
-def plainly(
-    tracks: list[lanes.Track], ready: Plan, ceiling: int, confusion: Confusion | None = None
-) -> tuple[list[int], Rows]:
+def plainly(tracks: list[lanes.Track], ready: Plan, ceiling: int) -> tuple[list[int], Rows]:
     """Histogram and rows of one plan, frame by frame."""
     histogram = [0] * (ready.limit + 2)
     rows = []
     for index, track in enumerate(tracks):
         costs = readable(track.costs())
-        keys = scan(confusion.soften(costs, ready) if confusion else costs, ready)
-        prices, ages = (part.tolist() for part in unpack(keys))
+        prices, ages = (part.tolist() for part in unpack(scan(costs, ready)))
         for at in range(0, len(prices), BLOCK):
             histogram[min(*prices[at : at + BLOCK], ready.limit + 1)] += 1
         for frame, price in enumerate(prices):
@@ -55,17 +52,12 @@ def test_a_sweep_finds_what_every_frame_says(
     costs = [ear.babble(frames) for frames in lengths]
     tracks = [laid([one])[0] for one in costs] if apart else list(laid(costs))
     plans = plans_of(ear, 1, 3, 4, 8, 14, limit=int(ear.rng.integers(20, 60)))
-    confusion = None
-    if ear.rng.random() < 0.3:
-        steps = ear.rng.integers(100, 256, (40, 40)).astype(np.uint8)
-        np.fill_diagonal(steps, 0)
-        confusion = Confusion(steps, BLANK)
-    found = Sweep(tracks, plans, frame_seconds=FRAME_SECONDS, confusion=confusion, threads=threads)
+    found = Sweep(tracks, plans, frame_seconds=FRAME_SECONDS, threads=threads)
     ceilings = [int(ear.rng.integers(0, one.limit + 1)) for one in plans]
     for ready, histogram, ceiling, rows in zip(
         plans, found.histograms, ceilings, found.rows(ceilings), strict=True
     ):
-        expected, places = plainly(tracks, ready, ceiling, confusion)
+        expected, places = plainly(tracks, ready, ceiling)
         assert histogram.tolist() == expected
         assert rows.tolist() == places.tolist()
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from synthetic_ear import BLANK, FRAME_SECONDS, UNITS, SyntheticEar, sounds, track
 from test_align import plain_scan
 
-from earshot.errors import LibraryError
 from earshot.lanes import Costs, laid
 from earshot.search import Calibration, Ear, explain, search_tracks
 from earshot.search.align import STEPS_PER_NAT, Tolerance, readable
@@ -24,7 +23,7 @@ CALIBRATION = Calibration(
     bias=0.5,
     weights={"alarms": -1.0, "worst": -0.25, "deleted": -3.0},
 )
-EAR = Ear.of(UNITS, BLANK, FRAME_SECONDS, CALIBRATION)
+EAR = Ear(UNITS, BLANK, FRAME_SECONDS, CALIBRATION)
 
 
 def plain_price(step: Step, costs: Costs, prices: Tolerance, pause: bool) -> float:
@@ -51,10 +50,7 @@ def test_the_alignment_is_the_one_that_the_score_came_from(said: list[int], at: 
     hits = search_tracks(
         [query],
         [searched],
-        units=UNITS,
-        blank=BLANK,
-        frame_seconds=FRAME_SECONDS,
-        calibration=CALIBRATION,
+        Ear(UNITS, BLANK, FRAME_SECONDS, CALIBRATION),
     )
     costs = searched.heard.costs()
     phones = [UNITS.index(unit) for unit in query.units]
@@ -106,23 +102,3 @@ def test_what_was_heard_as_sought_is_sure_and_free() -> None:
     ]
     assert why.steps[0].sure > 0.75 and 0.35 < why.steps[1].sure < 0.5
     assert why.steps[2].sure == pytest.approx(why.steps[0].sure * np.exp(-1), abs=0.1)
-
-
-def test_confusions_count_as_they_did_in_the_search() -> None:
-    k, ae, ah, t = (UNITS.index(unit) for unit in ("K", "AE", "AH", "T"))
-    steps = np.full((len(UNITS), len(UNITS)), 255, np.uint8)
-    steps[ae, ah] = 8
-    steps[:, BLANK] = 90
-    ear = Ear.of(UNITS, BLANK, FRAME_SECONDS, Calibration(confusion=steps, units=UNITS))
-    costs = np.full((3, len(UNITS)), 80, np.uint8)
-    costs[0, k] = costs[1, ah] = costs[2, t] = 0
-    [_, vowel, _] = explain(
-        sounds([k, ae, t]), *laid([costs]), (0, 2), [0.0] * len(FEATURES), ear
-    ).steps
-    assert (vowel.kind, vowel.sought, vowel.heard, vowel.cost) == ("replaced", "AE", "AH", 0.5)
-
-
-def test_a_calibration_of_other_units_is_refused() -> None:
-    other = Calibration(confusion=np.zeros((2, 2), np.uint8), units=("a", "b"))
-    with pytest.raises(LibraryError, match="not those its network was measured on"):
-        Ear.of(UNITS, BLANK, FRAME_SECONDS, other)

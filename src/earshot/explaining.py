@@ -43,7 +43,7 @@ def explained(result: SearchResult, snapshot: Snapshot, calibration: Calibration
     from earshot.search import Ear, explain  # numba: nothing but a search needs it
 
     network = snapshot.manifest.network
-    ear = Ear.of(network.units, network.blank, network.frame_seconds, calibration)
+    ear = Ear(network.units, network.blank, network.frame_seconds, calibration)
     tracks = {
         (entry.recording, entry.channel): heard
         for entry, heard in zip(snapshot.tracks, snapshot.heard, strict=True)

@@ -211,7 +211,7 @@ def _listen(
     batch: Sequence[Asked], wanted: Sequence[Mapping[int, Chosen]], field: Field, view: View
 ) -> _Texts:
     """By text and tracks searched: what was heard. Each is searched once."""
-    from earshot.search import Hits, search_columns  # see `Field.tracks`
+    from earshot.search import Ear, Hits, search_columns  # see `Field.tracks`
 
     texts: dict[Chosen, dict[str, Sequence[Pronunciation]]] = defaultdict(dict)
     for asked, scope in zip(batch, wanted, strict=True):
@@ -224,6 +224,7 @@ def _listen(
     if not all(alone(asked.tree) for asked in batch):
         least = min(least, LEAST_CONFIDENCE)  # what is not shown counts for and against recordings
     network = field.snapshot.manifest.network
+    ear = Ear(network.units, network.blank, network.frame_seconds, field.calibration)
     heard = {}
     for chosen, sounds in texts.items():
         tracks = field.only(chosen)
@@ -231,10 +232,7 @@ def _listen(
         found = search_columns(
             list(sounds.values()),
             tracks,
-            units=network.units,
-            blank=network.blank,
-            frame_seconds=network.frame_seconds,
-            calibration=field.calibration,
+            ear,
             min_confidence=least,
         )
         for (text, ways), of_text in zip(sounds.items(), found, strict=True):

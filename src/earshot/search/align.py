@@ -44,7 +44,7 @@ NOTHING = np.iinfo(np.int64).max
 CLEAN_NATS = 1.0
 
 # Alignments dearer than this, in steps, cannot be asked for.
-DEAREST = 1 << 14
+DEAREST = 1 << 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,46 +110,6 @@ class Plan(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Confusion:
-    """Which units the ear takes for which.
-
-    steps (units, units): what hearing unit v (column) costs when u (row) was said; 255 means
-    never. blank: the column that is no unit. A unit then costs the least of what it costs itself
-    and what any other does, plus that price.
-    """
-
-    steps: Costs
-    blank: int
-
-    def heard(self, column: int) -> list[tuple[int, int]]:
-        """What a unit may be heard as, and the prices."""
-        prices = self.steps[column].tolist()
-        return [
-            (other, price)
-            for other, price in enumerate(prices)
-            if other not in (column, self.blank) and price < 255
-        ]
-
-    def pairs(self, plan: Plan) -> Columns:
-        """Rows (column, other column, price) for the units of a plan."""
-        rows = [
-            (column, *heard)
-            for column in sorted(set(plan.phones.tolist()))
-            for heard in self.heard(column)
-        ]
-        return np.array(rows, np.int64).reshape(-1, 3)
-
-    def soften(self, costs: Costs, plan: Plan) -> Costs:
-        """Costs (frames, units) after confusions, in the columns that `plan` needs."""
-        softened = costs.copy()
-        for column in set(plan.phones.tolist()):
-            for other, price in self.heard(column):
-                dearer = np.minimum(costs[:, other].astype(np.int64) + price, 255).astype(np.uint8)
-                np.minimum(softened[:, column], dearer, out=softened[:, column])
-        return readable(softened)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Trace:
     """One alignment spelled out, one element per unit, frames counted from the track's start.
 
@@ -176,12 +136,10 @@ def plan(
     *,
     blank: int,
     tolerance: Tolerance,
-    deletions: npt.NDArray[np.integer] | None = None,
 ) -> Plan:
     """Make a pronunciation ready: `phones` are columns of the activations, `words` word starts.
 
-    `deletions` (units,) gives each unit its own price of being left out, instead of
-    `tolerance.deletion`. Raises QueryError when there is nothing to search for or too much.
+    Raises QueryError when there is nothing to search for or too much.
     """
     count = len(phones)
     if not count:
@@ -191,8 +149,6 @@ def plan(
         raise QueryError(f"The query is too long to search for in one piece ({count} sounds).")
     columns = np.asarray(phones, np.int64)
     price = np.full(count, tolerance.deletion, np.int64)
-    if deletions is not None:
-        price = np.asarray(deletions, np.int64)[columns]
     charge = np.full(count, tolerance.gap, np.int64)
     charge[[start - 1 for start in words if start > 0]] = tolerance.pause
     cheapest = min(tolerance.stay, tolerance.gap, tolerance.pause)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,10 +28,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from earshot.errors import NetworkError
-from earshot.lanes import BLOCK, Costs, Track, costs_of, laid
-from earshot.search.align import STEPS_PER_NAT, Confusion, Plan, Tolerance, readable
-from earshot.search.native import kernel
-from earshot.search.tasks import in_threads
+from earshot.lanes import Costs, Track, laid
+from earshot.search.align import STEPS_PER_NAT, Plan, Tolerance, readable
+from earshot.search.sought import Measured, Sought, measured
 
 # Format 1 had no weight of rivals; it is read as what it says.
 FORMAT = 2
@@ -39,12 +38,6 @@ READABLE = (1, FORMAT)
 
 # Length of an average unit in running speech, in seconds: pace is told relative to it.
 UNIT_SECONDS = 0.08
-
-# Alignments that one thread describes at a time.
-SOME = 256
-
-# By level: how likely a unit is against the best one.
-_LIKELY = np.exp(costs_of(np.arange(16, dtype=np.uint8)) / -float(STEPS_PER_NAT))
 
 # A place whose score is this counts as half a rival: one false alarm in 55 hours.
 EVEN = -4.0
@@ -131,9 +124,8 @@ class Calibration:
 
     lead_seconds, tail_seconds: how far a word reaches before its first unit's first frame and
     behind its last unit's last. weights: by feature, of a logistic model with `bias`. curve: points
-    (log-odds, confidence) of a last monotone correction, or none. confusion: (units, units) steps
-    that hearing one unit (column) costs where another was said (row); units: their names, in order.
-    background: costs (frames, units) of speech that queries are measured against.
+    (log-odds, confidence) of a last monotone correction, or none. background: costs (frames, units)
+    of speech that queries are measured against.
     """
 
     tolerance: Tolerance = field(default_factory=Tolerance)
@@ -143,8 +135,6 @@ class Calibration:
     # Uncalibrated, a mention is as likely as one true mention an hour is against its false alarms.
     weights: Mapping[str, float] = field(default_factory=lambda: {"alarms": -1.0})
     curve: tuple[tuple[float, float], ...] = ()
-    units: tuple[str, ...] = ()
-    confusion: Costs | None = None
     background: tuple[Costs, ...] = ()
 
     @cached_property
@@ -172,9 +162,6 @@ class Calibration:
 
     def save(self, path: Path) -> None:
         """Write `confidence.json` and, beside it, `background.safetensors` when there is one."""
-        confusion = None
-        if self.confusion is not None:
-            confusion = {"units": list(self.units), "steps": self.confusion.tolist()}
         if self.background:
             names = {f"{index:04d}": costs.copy() for index, costs in enumerate(self.background)}
             save_file(names, path.with_name("background.safetensors"))
@@ -186,7 +173,6 @@ class Calibration:
             "bias": self.bias,
             "weights": dict(self.weights),
             "curve": [list(point) for point in self.curve],
-            "confusion": confusion,
             "background": "background.safetensors" if self.background else None,
         }
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -313,7 +299,6 @@ def describe(
     alarms: npt.NDArray[np.float64],
     frame_seconds: float,
     rivals: float = 0.0,
-    confusion: Confusion | None = None,
     threads: int = 1,
 ) -> npt.NDArray[np.float64]:
     """The features (alignments, len(FEATURES)) of alignments of one plan.
@@ -321,10 +306,11 @@ def describe(
     rows: (alignments, 3 or more) index of the track, first and last frame; alarms: (alignments,);
     rivals: of the whole query, as `log_rivals` counts them.
     """
-    measured = _measured(tracks, rows, plan, confusion, threads)
     same = np.ones(len(rows))
     known = [same * one for one in (*said(pronunciation), rivals)]
-    return features(measured, alarms, *known, frame_seconds=frame_seconds)
+    places = np.column_stack((np.zeros(len(rows), np.int64), rows[:, :3]))
+    shown = measured(Sought.of([plan]), tracks, places, threads)
+    return features(shown, alarms, *known, frame_seconds=frame_seconds)
 
 
 def said(pronunciation: Pronunciation) -> tuple[int, float, float, float]:
@@ -337,7 +323,7 @@ def said(pronunciation: Pronunciation) -> tuple[int, float, float, float]:
 
 
 def features(
-    measured: npt.NDArray[np.float64],
+    shown: Measured,
     alarms: npt.NDArray[np.float64],
     count: npt.NDArray[np.float64],
     length: npt.NDArray[np.float64],
@@ -347,11 +333,11 @@ def features(
     *,
     frame_seconds: float,
 ) -> npt.NDArray[np.float64]:
-    """The features (alignments, len(FEATURES)) of alignments `measured` (alignments, 8) by kernels.
+    """The features (alignments, len(FEATURES)) of alignments that `measured` shows.
 
     alarms, what is `said` of their pronunciations, rivals of their queries: (alignments,) each.
     """
-    cost, worst, clean, deleted, gaps, pause, spoken, doubt = measured.T
+    cost, worst, clean, deleted, gaps, pause, spoken, doubt = shown.T
     pace = np.log(np.maximum(spoken, 1) * frame_seconds / (count * UNIT_SECONDS))
     return np.column_stack(
         (
@@ -373,54 +359,6 @@ def features(
     )
 
 
-def _measured(
-    tracks: Sequence[Track],
-    rows: npt.NDArray[np.int64],
-    plan: Plan,
-    confusion: Confusion | None,
-    threads: int,
-) -> npt.NDArray[np.float64]:
-    """What the kernel `measure` says of alignments (alignments, 8)."""
-    measured = np.empty((len(rows), 8))
-    some = sorted(set(rows[:, 0].tolist()))
-    which = np.searchsorted(some, rows[:, 0])
-    asked = [tracks[index] for index in some]
-    homes = np.array([id(track.lanes) for track in asked], np.int64)[which]
-    line = np.array([track.first for track in asked], np.int64)[which] * BLOCK + rows[:, 1]
-    spans = np.column_stack((line, rows[:, 2] - rows[:, 1] + 1))
-    lanes = {id(track.lanes): track.lanes for track in asked}
-    pairs = np.zeros((0, 3), np.int64) if confusion is None else confusion.pairs(plan)
-    needed = {plan.blank, *plan.phones.tolist(), *pairs[:, 1].tolist()}
-    columns = np.array(sorted(needed), np.int64)
-    pairs[:, :2] = np.searchsorted(columns, pairs[:, :2])
-    units, prices = plan.units(columns), plan.prices(columns)
-    count = len(plan.phones)
-
-    def measuring(home: int, here: npt.NDArray[np.int64]) -> Callable[[], None]:
-        def measure() -> None:
-            mine = np.ascontiguousarray(spans[here])
-            longest = int(mine[:, 1].max())
-            hard, soft = np.empty((2, longest, len(columns)), np.uint8)
-            found = np.empty((len(here), 8))
-            kernel("measure")(
-                lanes[home], mine, units, prices, plan.words, columns, pairs, _LIKELY, hard, soft,
-                np.empty((4, count), np.int64), np.empty((4, count), np.int64),
-                np.empty((longest, count), np.uint8), found,
-            )  # fmt: skip
-            measured[here] = found
-
-        return measure
-
-    tasks = []
-    for home in lanes:
-        (here,) = np.nonzero(homes == home)
-        # What lies side by side in the lanes is read one after the other.
-        here = here[np.argsort(spans[here, 0] % lanes[home].shape[1], kind="stable")]
-        tasks += [measuring(home, here[at : at + SOME]) for at in range(0, len(here), SOME)]
-    in_threads(tasks, threads)
-    return measured
-
-
 # Shares of windows between which the slope of the tail is measured. The lower one stands clear of
 # true mentions as long as there are fewer than one in every 30 seconds.
 _TAIL_SHARES = (1 / 30, 1 / 4)
@@ -440,13 +378,8 @@ def _parse(content: dict[str, Any], folder: Path) -> Calibration:
     unknown = sorted(set(weights) - {feature.name for feature in FEATURES})
     if unknown:
         raise ValueError(f"unknown feature {unknown[0]}")
-    units: tuple[str, ...] = ()
-    confusion = None
-    if content["confusion"] is not None:
-        units = tuple(content["confusion"]["units"])
-        confusion = readable(np.array(content["confusion"]["steps"], np.uint8))
-        if confusion.shape != (len(units), len(units)):
-            raise ValueError(f"confusion is {confusion.shape}, expected a row and column by unit")
+    if content.get("confusion") is not None:
+        raise ValueError("it prices confusions of units, which are not searched with any more")
     background: tuple[Costs, ...] = ()
     if content["background"] is not None:
         arrays = load_file(folder / content["background"])
@@ -458,7 +391,5 @@ def _parse(content: dict[str, Any], folder: Path) -> Calibration:
         bias=float(content["bias"]),
         weights=weights,
         curve=tuple((float(x), float(y)) for x, y in content["curve"]),
-        units=units,
-        confusion=confusion,
         background=background,
     )

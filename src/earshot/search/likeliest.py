@@ -224,7 +224,6 @@ class _Looking:
                     alarms=score[mine] - _penalty(sounds),
                     frame_seconds=ear.frame_seconds,
                     rivals=self._rivals,
-                    confusion=ear.confusion,
                     threads=self._library.threads,
                 )
         confidence = ear.calibration.confidence(matrix)

@@ -23,22 +23,20 @@ import numpy as np
 import numpy.typing as npt
 
 from earshot.lanes import BLOCK, LANES, LEVELS, Costs, Lanes
-from earshot.search.align import Columns, Confusion, Plan
+from earshot.search.align import Columns, Plan
 from earshot.search.native import kernel
 
 Lowest = npt.NDArray[np.unsignedinteger[Any]]
-"""Lowest costs (ends, blocks, lanes), in units of `Program.scale` steps, as 8 or 16 bits."""
+"""Lowest costs (ends, blocks * LANES), in units of `Program.scale` steps, as 8 or 16 bits."""
 
-# Nodes of a program: what a block does to their states happens in the second nearest cache.
-NODES = 1200
+# Nodes of a program: their states lie in the second nearest cache.
+NODES = 2000
 
 _ROW = BLOCK * LANES  # numbers that one row of emissions takes
-_NODE = 3 * LANES  # and the states of one node
-
-
-# Of numbers of 32 bits, those that hold a length in frames; the cost stands above them.
-LENGTH_BITS = 16
-_HIGHEST = (1 << LENGTH_BITS) - 1  # no cost is higher than 16 bits hold
+_STATES = 3 * LANES  # and the states of one node
+_TRAIL = (BLOCK + 1) * LANES  # of what was before each step of a block, and after the last
+_SLOT = 3 * _TRAIL
+_LOW, _GAP, _LEAST = range(3)  # the trails of a slot: see `vectors.walk`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,13 +44,15 @@ class Program:
     """Plans that are run together: `plans` are their indexes, in the order of the ends.
 
     One unit of a cost stands for `scale` steps. No alignment is longer than `warm_up` frames.
-    nodes (nodes, 5): by node, where the states lie that lead to it, and those that do when the unit
+    Nodes are walked through a block at a time, each before those that follow it; what a node leaves
+    behind lies in a slot, which belongs to the next node of that depth once nothing follows any
+    more. nodes (nodes, 6): by node, the trail that leads to it, and that which does when the unit
     between is left out; where the emissions of its unit and of its gap lie; the price of leaving
-    out. ends (ends, 3): by end, the states of the last unit and of the one before it, and the price
-    of leaving out the last. sources (sources, 3): what emissions are made of: column, where to,
-    whether it only lowers what is there; tables: by source and level the cost, 16 low bytes and 16
-    high ones. head: the price of staying, and the highest number. Places count numbers; prices are
-    in scaled steps.
+    out; its own slot. ends (ends, 4): by end, its node, the least of the last unit and of the one
+    before it, and the price of leaving out the last. sources (sources, 2): what emissions are made
+    of: column, where to; tables: by source and level the cost, 16 low bytes and 16 high ones.
+    head: the price of staying, the highest number, and how many slots there are. Places count
+    numbers; prices are in scaled steps.
     """
 
     plans: tuple[int, ...]
@@ -72,11 +72,15 @@ class Program:
 
     def states(self) -> npt.NDArray[Any]:
         """Room for the states."""
-        return room((len(self.nodes) + 2) * _NODE, self.dtype)
+        return room(len(self.nodes) * _STATES, self.dtype)
+
+    def trails(self) -> npt.NDArray[Any]:
+        """Room for what nodes leave behind."""
+        return room(int(self.head[2]) * _SLOT, self.dtype)
 
     def emissions(self) -> npt.NDArray[Any]:
         """Room for the emissions of a block."""
-        return room((int(self.sources[:, 1].max()) // _ROW + 1) * _ROW, self.dtype)
+        return room(len(self.sources) * _ROW, self.dtype)
 
 
 def room(count: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
@@ -87,66 +91,64 @@ def room(count: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     return space[start : start + count * dtype.itemsize].view(dtype)
 
 
-def precise(plan: Plan, confusion: Confusion | None) -> tuple[Program, Columns]:
-    """One plan with the lengths of alignments, and the columns that its sources count in."""
-    tree = _Tree(1, np.dtype(np.uint32), confusion)
-    tree.add(0, plan)
-    made = tree.program()
-    columns = np.array(sorted(set(made.sources[:, 0].tolist())), np.int64)
-    made.sources[:, 0] = np.searchsorted(columns, made.sources[:, 0])
-    return made, columns
-
-
-def programs(
-    plans: Sequence[Plan], confusion: Confusion | None = None, most: int = NODES
-) -> Iterator[Program]:
+def programs(plans: Sequence[Plan], most: int = NODES) -> Iterator[Program]:
     """All plans, in trees of `most` nodes or few more."""
-    scales = [_scale(one, confusion) for one in plans]
+    scales = [_scale(one) for one in plans]
     kinds: dict[tuple[int, int, int], list[int]] = {}
     for index, (one, scale) in enumerate(zip(plans, scales, strict=True)):
         bits = 8 if one.limit // scale < 255 else 16
         kinds.setdefault((bits, scale, one.stay), []).append(index)
     for (bits, scale, _), indexes in sorted(kinds.items()):
-        tree = _Tree(scale, np.dtype(f"uint{bits}"), confusion)
-        for index in sorted(indexes, key=lambda index: plans[index].phones.tolist()):
+        tree = _Tree(scale, np.dtype(f"uint{bits}"))
+        for index in sorted(indexes, key=lambda index: _path(plans[index])):
             tree.add(index, plans[index])
             if tree.nodes >= most:
                 yield tree.program()
-                tree = _Tree(scale, np.dtype(f"uint{bits}"), confusion)
+                tree = _Tree(scale, np.dtype(f"uint{bits}"))
         if tree.nodes:
             yield tree.program()
 
 
-def run(lanes: Lanes, program: Program, first: int, end: int, lowest: Lowest) -> None:
-    """Fill `lowest` (ends, blocks of the lanes, 64) from block `first` to `end`, exclusive.
+def run(
+    lanes: Lanes, program: Program, first: int, end: int, lowest: Lowest, offset: int = 0
+) -> None:
+    """Fill in `lowest` what belongs to blocks `first` to `end`, exclusive, of `lanes`.
 
-    lanes: (units, steps, 32) as `earshot.lanes` packs them. Costs above a plan's limit are
+    lanes: (units, steps, 32) as `earshot.lanes` packs them. lowest: (ends, blocks * LANES of these
+    and other lanes), where those of these begin at `offset`. Costs above a plan's limit are
     anything above its limit.
     """
     warm = -(-program.warm_up // BLOCK)
     kernel("run8" if program.dtype == np.uint8 else "run16")(
         lanes.reshape(-1), lanes.shape[1] // BLOCK, program.nodes, program.ends, program.sources,
         program.tables, program.head, first - warm, first, end, program.states(),
-        program.emissions(), lowest.reshape(-1),
+        program.trails(), program.emissions(), lowest.reshape(-1), lowest.shape[1], offset,
     )  # fmt: skip
 
 
-class _Tree:
-    """Plans that are merged where they begin alike; nodes are numbered parents first."""
+def _path(plan: Plan) -> list[tuple[int, ...]]:
+    """By unit what its node depends on: plans in this order form a tree walked in its depth."""
+    skips = [0, *plan.deletions.tolist()]
+    prices = (plan.clip, plan.gap_clip)
+    steps = zip(plan.phones.tolist(), plan.charge.tolist(), skips, strict=False)
+    return [(*prices, *one) for one in steps]
 
-    def __init__(self, scale: int, kind: np.dtype[Any], confusion: Confusion | None) -> None:
+
+class _Tree:
+    """Plans, added in the order of their paths, merged where they begin alike."""
+
+    def __init__(self, scale: int, kind: np.dtype[Any]) -> None:
         self._scale = scale
         self._kind = kind
         self._most = int(np.iinfo(kind).max)
-        self._confusion = confusion
-        self._children: dict[tuple[int, ...], int] = {}
-        self._nodes: list[tuple[int, int, int, int, int]] = []
-        self._ends: list[tuple[int, int, int]] = []
-        self._sources: list[tuple[int, int, int]] = []
+        self._branch: list[tuple[tuple[int, ...], int]] = []  # of the last plan: steps, and nodes
+        self._nodes: list[tuple[int, ...]] = []
+        self._ends: list[tuple[int, int, int, int]] = []
+        self._sources: list[tuple[int, int]] = []
         self._tables: list[npt.NDArray[np.int64]] = []
         self._rows: dict[tuple[int, int, int], int] = {}
         self._plans: list[int] = []
-        self._stay = self._warm_up = 0
+        self._stay = self._warm_up = self._deepest = 0
 
     @property
     def nodes(self) -> int:
@@ -157,23 +159,35 @@ class _Tree:
         """Lay a plan into the tree."""
         self._plans.append(index)
         self._stay, self._warm_up = plan.stay, max(self._warm_up, plan.warm_up)
-        # Node 0 is where nothing is, node 1 the beginning: its gap costs nothing.
-        above, parent = 0, 1
+        path = _path(plan)
+        shared = 0
+        while (
+            shared < min(len(path), len(self._branch)) and self._branch[shared][0] == path[shared]
+        ):
+            shared += 1
+        del self._branch[shared:]
         phones = plan.phones.tolist()
-        for at, (phone, charge) in enumerate(zip(phones, plan.charge.tolist(), strict=True)):
-            skip = int(plan.deletions[at - 1]) if at else 0
-            key = (parent, phone, charge, skip, plan.clip, plan.gap_clip)
-            here = self._children.get(key)
-            if here is None:
-                here = self._children[key] = len(self._nodes) + 2
-                # From an equal unit only its gap leads here: else it would be the same unit still.
-                before = _part(parent, 1 if at and phones[at - 1] == phone else 2)
-                earlier = _part(above, 1 if at > 1 and phones[at - 2] == phone else 2)
-                unit = self._row(phone, plan.clip, 0, plan.blank)
-                gap = self._row(plan.blank, plan.gap_clip, charge, plan.blank)
-                self._nodes.append((before, earlier, unit, gap, self._price(skip)))
-            above, parent = parent, here
-        self._ends.append((_part(parent, 0), _part(above, 0), self._price(int(plan.deletions[-1]))))
+        for at in range(shared, len(path)):
+            *_, phone, charge, skip = path[at]
+            # From an equal unit only its gap leads here: else it would be the same unit still.
+            # Slot 0 is where nothing is, slot 1 the beginning: its gap costs nothing.
+            before = _trail(at + 1, _GAP if at and phones[at - 1] == phone else _LOW)
+            earlier = _trail(at, _GAP if at > 1 and phones[at - 2] == phone else _LOW)
+            unit = self._row(phone, plan.clip, 0)
+            gap = self._row(plan.blank, plan.gap_clip, charge)
+            self._branch.append((path[at], len(self._nodes)))
+            own = _trail(at + 2, _LOW)
+            self._nodes.append((before, earlier, unit, gap, self._price(skip), own))
+        last = len(path) + 1
+        self._deepest = max(self._deepest, last)
+        self._ends.append(
+            (
+                self._branch[-1][1],
+                _trail(last, _LEAST),
+                _trail(last - 1, _LEAST),
+                self._price(int(plan.deletions[-1])),
+            )
+        )
 
     def program(self) -> Program:
         """All that was added."""
@@ -187,41 +201,31 @@ class _Tree:
             np.array(self._ends, np.int64),
             np.array(self._sources, np.int64),
             np.stack((costs & 255, costs >> 8), axis=1).astype(np.uint8).reshape(-1),
-            np.array((self._price(self._stay), self._most), np.int64),
+            np.array((self._price(self._stay), self._most, self._deepest + 1), np.int64),
         )
 
-    def _row(self, column: int, clip: int, charge: int, blank: int) -> int:
+    def _row(self, column: int, clip: int, charge: int) -> int:
         """Where the emissions of a unit, or of a gap, lie."""
         key = (column, clip, charge)
         if key not in self._rows:
             at = self._rows[key] = len(self._rows) * _ROW
-            heard = [(column, 0)]
-            if self._confusion is not None and column != blank:
-                heard += self._confusion.heard(column)
-            for which, (other, extra) in enumerate(heard):
-                # A wall, the last level, costs more than anything.
-                wall = min(self._most, _HIGHEST)
-                costs = np.minimum(np.array(LEVELS) + extra, clip) + charge
-                costs = np.minimum(costs // self._scale, wall)
-                self._sources.append((other, at, int(which > 0)))
-                self._tables.append(np.append(costs, wall))
+            costs = np.minimum(np.array(LEVELS), clip) + charge
+            # A wall, the last level, costs more than anything.
+            self._sources.append((column, at))
+            self._tables.append(np.append(np.minimum(costs // self._scale, self._most), self._most))
         return self._rows[key]
 
     def _price(self, steps: int) -> int:
         """What is added to a state."""
-        scaled = min(steps // self._scale, self._most, _HIGHEST)
-        return scaled << (LENGTH_BITS if self._kind == np.uint32 else 0)
+        return min(steps // self._scale, self._most)
 
 
-def _part(node: int, part: int) -> int:
-    """Where a part of a node's states lies: 0 in the unit, 1 in the gap, 2 the lower of both."""
-    return node * _NODE + part * LANES
+def _trail(slot: int, part: int) -> int:
+    """Where a trail lies."""
+    return slot * _SLOT + part * _TRAIL
 
 
-def _scale(plan: Plan, confusion: Confusion | None) -> int:
+def _scale(plan: Plan) -> int:
     """2 if everything that a plan pays is a multiple of two steps, else 1."""
     prices = [plan.clip, plan.gap_clip, plan.stay, *plan.charge.tolist(), *plan.deletions.tolist()]
-    if confusion is not None:
-        prices += [price for column in set(plan.phones.tolist())
-                   for _, price in confusion.heard(column)]  # fmt: skip
     return 2 if math.gcd(*prices, *LEVELS) % 2 == 0 else 1

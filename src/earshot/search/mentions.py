@@ -82,63 +82,40 @@ class Hit:
 def search_tracks(
     pronunciations: Sequence[Pronunciation],
     tracks: Sequence[Track],
+    ear: Ear,
     *,
-    units: Sequence[str],
-    blank: int,
-    frame_seconds: float,
-    calibration: Calibration,
     top: int | None = None,
     min_confidence: float = 0.0,
     threads: int | None = None,
 ) -> list[Hit]:
     """Find where any of `pronunciations` was said; the likeliest mention first.
 
-    units: names of the columns of the activations; blank: the column that is none. At most `top`
-    hits, none below `min_confidence`. The confidence of a hit depends a little on what else is
-    searched: recordings in which everything sounds like the query make it rarer. Equal searches
-    give equal results, whatever the number of `threads` (default: the processor's).
+    At most `top` hits, none below `min_confidence`. The confidence of a hit depends a little on
+    what else is searched: recordings in which everything sounds like the query make it rarer. Equal
+    searches give equal results, whatever the number of `threads` (default: the processor's).
     Raises QueryError for a query without sound or with units that the network does not have, and
     LibraryError for tracks of another number of units.
     """
     return search_many(
-        [pronunciations],
-        tracks,
-        units=units,
-        blank=blank,
-        frame_seconds=frame_seconds,
-        calibration=calibration,
-        top=top,
-        min_confidence=min_confidence,
-        threads=threads,
+        [pronunciations], tracks, ear, top=top, min_confidence=min_confidence, threads=threads
     )[0]
 
 
 def search_many(
     queries: Sequence[Sequence[Pronunciation]],
     tracks: Sequence[Track],
+    ear: Ear,
     *,
-    units: Sequence[str],
-    blank: int,
-    frame_seconds: float,
-    calibration: Calibration,
     top: int | None = None,
     min_confidence: float = 0.0,
     threads: int | None = None,
 ) -> list[list[Hit]]:
     """`search_tracks` for many queries in one pass over the tracks; one list a query, in order."""
     found = search_columns(
-        queries,
-        tracks,
-        units=units,
-        blank=blank,
-        frame_seconds=frame_seconds,
-        calibration=calibration,
-        top=top,
-        min_confidence=min_confidence,
-        threads=threads,
+        queries, tracks, ear, top=top, min_confidence=min_confidence, threads=threads
     )
     return [
-        Hits(query, tracks, frame_seconds, calibration).of(one)
+        Hits(query, tracks, ear.frame_seconds, ear.calibration).of(one)
         for query, one in zip(queries, found, strict=True)
     ]
 
@@ -146,26 +123,15 @@ def search_many(
 def candidates(
     queries: Sequence[Sequence[Pronunciation]],
     tracks: Sequence[Track],
+    ear: Ear,
     *,
-    units: Sequence[str],
-    blank: int,
-    frame_seconds: float,
-    calibration: Calibration,
     top: int | None = None,
     min_confidence: float = 0.0,
     threads: int | None = None,
 ) -> list[list[Candidate]]:
     """What `search_many` makes hits of, with features: what calibration learns on."""
     found = search_columns(
-        queries,
-        tracks,
-        units=units,
-        blank=blank,
-        frame_seconds=frame_seconds,
-        calibration=calibration,
-        top=top,
-        min_confidence=min_confidence,
-        threads=threads,
+        queries, tracks, ear, top=top, min_confidence=min_confidence, threads=threads
     )
     return [
         [
@@ -181,36 +147,31 @@ def candidates(
 def search_columns(
     queries: Sequence[Sequence[Pronunciation]],
     tracks: Sequence[Track] | Tracks,
+    ear: Ear,
     *,
-    units: Sequence[str],
-    blank: int,
-    frame_seconds: float,
-    calibration: Calibration,
     top: int | None = None,
     min_confidence: float = 0.0,
     threads: int | None = None,
 ) -> list[Found]:
     """What `search_many` finds, as columns: thousands of mentions without an object for each."""
-    ear = Ear.of(units, blank, frame_seconds, calibration)
     ready = tracks if isinstance(tracks, Tracks) else Tracks(tracks)
-    ready.require(len(units))
-    hours = ready.laid.frames * frame_seconds / 3600.0
+    ready.require(len(ear.units))
+    hours = ready.laid.frames * ear.frame_seconds / 3600.0
     library = Searched(ready.laid, hours, threads or processors())
     plans = [[ear.plan(one) for one in pronunciations] for pronunciations in queries]
     results = [nothing()] * len(queries)
     for batch in _batches(plans, ready.laid.frames):
         flat = [one for index in batch for one in plans[index]]
-        made = list(programs(flat, ear.confusion))
+        made = list(programs(flat))
         found, ground = (
             Sweep(
                 searched,
                 flat,
-                frame_seconds=frame_seconds,
-                confusion=ear.confusion,
+                frame_seconds=ear.frame_seconds,
                 threads=library.threads,
                 ready=made,
             )
-            for searched in (ready.laid, calibration.ground)
+            for searched in (ready.laid, ear.calibration.ground)
         )
         first = 0
         asked = []
@@ -218,8 +179,7 @@ def search_columns(
             own = slice(first, first + len(plans[index]))
             first = own.stop
             asked.append(Asked(index, own, queries[index], plans[index]))
-        dearest = max((one.limit for one in flat), default=0)
-        if top is None and len(batch) >= CROWD and dearest < crowd.DEAREST:
+        if top is None and len(batch) >= CROWD:
             together = [one for one in asked if one.plans]
             done = crowd.settled(together, found, ground, library, ear, min_confidence)
         else:

@@ -14,11 +14,12 @@ import ctypes
 import hashlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from struct import Struct
 from threading import RLock
 from typing import Any
 
@@ -29,17 +30,17 @@ CACHE_VARIABLE = "EARSHOT_CACHE"
 """Environment variable that names the folder where compiled code is kept."""
 
 KERNELS = {
-    "run8": "u1:1 i8 i8:2 i8:2 i8:2 u1:1 i8:1 i8 i8 i8 u1:1 u1:1 u1:1",
-    "run16": "u1:1 i8 i8:2 i8:2 i8:2 u1:1 i8:1 i8 i8 i8 u2:1 u2:1 u2:1",
+    "run8": "u1:1 i8 i8:2 i8:2 i8:2 u1:1 i8:1 i8 i8 i8 u1:1 u1:1 u1:1 u1:1 i8 i8",
+    "run16": "u1:1 i8 i8:2 i8:2 i8:2 u1:1 i8:1 i8 i8 i8 u2:1 u2:1 u2:1 u2:1 i8 i8",
     "count8": "u1:1 i8 i8 i8:1",
     "count16": "u2:1 i8 i8 i8:1",
-    "places": "u1:1 i8 i8:2 i8:1 i8:2 i8:2 i8:2 u1:1 i8:1 i8:1 u1:1 u4:1 u4:1 u4:1 i8:2",
-    "measure": "u1:3 i8:2 i8:2 i8:1 i8:1 i8:1 i8:2 f8:1 u1:2 u1:2 i8:2 i8:2 u1:2 f8:2",
     "choose": "f8:2 i8:2 i8:1 i8:1 i8:1 i8:1 i8:1",
-    "seek": "u1:3 i8 i8 i8:2 i8:1 i8:1 i4:1 i8:2 i8:1 i8:1 i8:2 i8:1 i8 u1:2 u1:2 i4:1 i4:1 i4:1 "
-    "i8:1 i8:2",
-    "gauge": "u1:3 i8 i8 i8:2 i8:1 i8:2 i8:1 i8:1 i8:2 i8:1 f8:1 u1:2 u1:2 f8:1 i8:2 i8:2 u1:2 "
-    "f8:2",
+    "seek": "u1:1 i8 i8 i8 i8 i8:2 i8:1 i8:1 i8:1 i4:1 i8:1 i8:1 i8:2 i8 i8:1 u1:1 i4:1 i4:1 i8:1 "
+    "i8:2",
+    "gauge": "u1:1 i8 i8 i8 i8 i8:2 i8:1 i8:1 i8:1 i8:2 i8:1 i8:1 i8:1 i8:1 u1:2 u1:1 i8:2 i8:2 "
+    "u1:2 f8:2 i8:2",
+    "doubt": "u1:1 i8 i8 i8:1 f8:1 i8:2 f8:1",
+    "take": "u1:3 i8 u1:2",
     "distinct": "i8:2 i8:1 i8:1 i8 f8 u1:1",
     "scan": "u1:2 i8:2 i8:1 i8:2 i8:1",
     "trace": "u1:2 i8:2 i8:1 i8 i8 i8:2 u1:2 i8:2",
@@ -50,7 +51,7 @@ KERNELS = {
 (C-contiguous). All return a whole number."""
 
 _SOURCES = (
-    "kernels.py", "crowd_kernels.py", "paths.py", "vectors.py", "beam.py", "compiled.py",
+    "kernels.py", "place_kernels.py", "paths.py", "vectors.py", "beam.py", "compiled.py",
     "native.py", "../lanes.py",
 )  # fmt: skip
 _SUFFIX = ".kernel"
@@ -99,26 +100,31 @@ class _Native:
     """A kernel as machine code, called with the arguments that KERNELS says."""
 
     def __init__(self, name: str, code: bytes) -> None:
-        self._kinds = _kinds(name)
+        kinds = _kinds(name)
+        self._kinds = [(kind.str, kind.itemsize, dimensions) for kind, dimensions in kinds]
         self._name = name
-        types: list[Any] = [ctypes.c_void_p, ctypes.c_void_p]
-        for kind, dimensions in self._kinds:
-            types += _flat_types(kind, dimensions)
-        self._call = ctypes.CFUNCTYPE(ctypes.c_int32, *types)(_address(name, code))
+        letters = [letter for one in kinds for letter in _flat_types(*one)]
+        self._slots = Struct("@" + "".join(_PACKED[letter] for letter in letters))
+        self._call = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_char_p)(_address(name, code))
 
     def __call__(self, *arguments: Any) -> int:
-        returned, error = ctypes.c_int64(), ctypes.c_void_p()
-        flat: list[Any] = [ctypes.addressof(returned), ctypes.addressof(error)]
-        for one, (kind, dimensions) in zip(arguments, self._kinds, strict=True):
+        flat: list[Any] = []
+        for one, (kind, size, dimensions) in zip(arguments, self._kinds, strict=True):
             if not dimensions:
                 flat.append(one)
                 continue
-            if one.dtype != kind or one.ndim != dimensions or not one.flags.c_contiguous:
+            known = one.__array_interface__  # all that is asked of an array, at once
+            shape = known["shape"]
+            if known["typestr"] != kind or len(shape) != dimensions or known["strides"]:
                 raise TypeError(f"{self._name} takes {KERNELS[self._name]}, not {one.dtype}")
-            flat += (None, None, one.size, one.itemsize, one.ctypes.data, *one.shape, *one.strides)
-        if self._call(*flat):
+            strides = [size]
+            for length in shape[:0:-1]:
+                strides.append(strides[-1] * length)
+            flat += (0, 0, one.size, size, known["data"][0], *shape, *reversed(strides))
+        returned: int = self._call(self._slots.pack(*flat))
+        if returned == _FAILED:
             raise RuntimeError(f"{self._name} failed")
-        return returned.value
+        return returned
 
 
 def _kinds(name: str) -> list[tuple[np.dtype[Any], int]]:
@@ -127,12 +133,11 @@ def _kinds(name: str) -> list[tuple[np.dtype[Any], int]]:
     return [(np.dtype(kind), int(dimensions or 0)) for kind, _, dimensions in parts]
 
 
-def _flat_types(kind: np.dtype[Any], dimensions: int) -> list[Any]:
+def _flat_types(kind: np.dtype[Any], dimensions: int) -> list[str]:
     """How Numba passes it: of an array owners, size, an element's size, data, shape, strides."""
     if not dimensions:
-        return [ctypes.c_double if kind.kind == "f" else ctypes.c_int64]
-    pointer, number = ctypes.c_void_p, ctypes.c_int64
-    return [pointer, pointer, number, number, pointer, *[number] * 2 * dimensions]
+        return ["double" if kind.kind == "f" else "i64"]
+    return ["ptr", "ptr", "i64", "i64", "ptr", *["i64"] * 2 * dimensions]
 
 
 @lru_cache(maxsize=1)
@@ -198,7 +203,7 @@ def _compiled(name: str, path: Path) -> bytes:
     module = llvm.parse_assembly(text)
     wanted = ["ptr", "ptr"]
     for kind, dimensions in _kinds(name):
-        wanted += [_LETTERS[one] for one in _flat_types(kind, dimensions)]
+        wanted += _flat_types(kind, dimensions)
     function = module.get_function(full)
     takes = [str(one.type).replace("i8*", "ptr") for one in function.arguments]
     if takes[2:] != wanted[2:] or len(takes) != len(wanted):
@@ -211,15 +216,35 @@ def _compiled(name: str, path: Path) -> bytes:
             module.link_in(llvm.parse_assembly(f"{empty.strip()} {{ ret void }}"))
         elif one.name not in _OUTSIDE and not one.name.startswith("llvm."):
             raise _Unlike(f"it calls {one.name}")
+    module.link_in(llvm.parse_assembly(_entry(name, wanted[2:])))
     for one in module.functions:
-        if not one.is_declaration and one.name != name:
+        if not one.is_declaration and one.name != f"{name}_entry":
             one.linkage = "internal"
     code: bytes = _machine(llvm).emit_object(module)
     _keep(path, code)
     return code
 
 
-_LETTERS = {ctypes.c_void_p: "ptr", ctypes.c_int64: "i64", ctypes.c_double: "double"}
+_PACKED = {"ptr": "P", "i64": "q", "double": "d"}
+_FAILED = -(1 << 63)
+
+
+def _entry(name: str, takes: Sequence[str]) -> str:
+    """LLVM's text of what calls a kernel with arguments that lie in slots of eight bytes.
+
+    Handing ninety of them over one by one costs ten times as much as a short kernel itself.
+    """
+    lines = [f"declare i32 @{name}(ptr, ptr, {', '.join(takes)})"]
+    lines += [f"define i64 @{name}_entry(ptr %slots) {{", "%returned = alloca i64"]
+    lines += ["%error = alloca ptr", f"store i64 {_FAILED}, ptr %returned"]
+    for slot, kind in enumerate(takes):
+        lines.append(f"%at{slot} = getelementptr i64, ptr %slots, i64 {slot}")
+        lines.append(f"%slot{slot} = load {kind}, ptr %at{slot}")
+    handed = ", ".join(f"{kind} %slot{slot}" for slot, kind in enumerate(takes))
+    lines.append(f"%status = call i32 @{name}(ptr %returned, ptr %error, {handed})")
+    lines += ["%well = icmp eq i32 %status, 0", "%found = load i64, ptr %returned"]
+    lines += [f"%said = select i1 %well, i64 %found, i64 {_FAILED}", "ret i64 %said", "}"]
+    return "\n".join(lines)
 
 
 def _machine(llvm: Any) -> Any:
@@ -239,7 +264,7 @@ def _address(name: str, code: bytes) -> int:
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine(llvm))
     engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    address = int(engine.get_function_address(name))
+    address = int(engine.get_function_address(f"{name}_entry"))
     if not address:
         raise _Unlike("its code has no such function")
     _engines.append(engine)

@@ -13,9 +13,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import uint8, uint64
+from numba import uint64
 
-from earshot.lanes import PACKED, costs_of
+from earshot.lanes import costs_of
 from earshot.search.compiled import compiled
 
 COSTS = costs_of(np.arange(16, dtype=np.uint8))
@@ -154,40 +154,6 @@ def _prepare(units: Any, states: Any) -> None:
         states[3, at] = FAR if at > 1 and units[0, at] == units[0, at - 2] else 0
 
 
-def measure(
-    lanes: Any, spans: Any, units: Any, prices: Any, words: Any, columns: Any, softened: Any,
-    likely: Any, hard: Any, soft: Any, states: Any, parts: Any, came_from: Any, found: Any,
-) -> int:  # fmt: skip
-    """What alignments show, one a row of `found` (alignments, 8).
-
-    spans (alignments, 2): the step of the time line where each begins, and its length. Columns of
-    `units`, `prices` and `softened` count in `columns`. likely (16,): by level, how likely a unit
-    is against the best one. Costs are in steps, times in frames: cost of the units; of the worst;
-    units that were heard cleanly; that were left out; cost of the gaps; longest pause between
-    words; speech; product, over the units heard, of how many units were equally likely. `hard`,
-    `soft` (frames, columns), `states`, `parts` and `came_from` are room.
-    """
-    clean_cost = prices[5]
-    for row in range(spans.shape[0]):
-        line, size = spans[row, 0], spans[row, 1]
-        for index in range(columns.shape[0]):
-            _column(lanes, columns[index], line, size, index, hard, soft)
-        for pair in range(softened.shape[0]):
-            column, other, price = softened[pair, 0], softened[pair, 1], softened[pair, 2]
-            for frame in range(size):
-                dearer = min(np.int64(hard[frame, other]) + price, 255)
-                if dearer < soft[frame, column]:
-                    soft[frame, column] = dearer
-        trace_inner(soft, units, prices, 0, size - 1, states, came_from, parts)
-        shown(parts, units.shape[1], words, clean_cost, size, found[row])
-        doubt = 1.0
-        for unit in range(units.shape[1]):
-            if parts[0, unit] >= 0:
-                doubt *= _equally_likely(lanes, line + parts[0, unit], likely)
-        found[row, 7] = doubt
-    return 0
-
-
 trace_inner = compiled(trace)
 
 
@@ -217,31 +183,3 @@ def shown(parts: Any, units: int, words: Any, clean_cost: int, size: int, found:
     found[0], found[1], found[2], found[3] = cost, worst, clean, deleted
     found[4], found[5] = gaps, pause
     found[6] = spoken_until - spoken_from + 1 - pauses
-
-
-@compiled
-def _column(lanes: Any, column: int, line: int, size: int, to: int, hard: Any, soft: Any) -> None:
-    """The costs of a column of the lanes, `size` steps from `line`, into column `to` of both."""
-    steps = lanes.shape[1]
-    lane, step = line // steps, line % steps
-    for frame in range(size):
-        packed = lanes[uint64(column), uint64(step), uint64(lane % PACKED)]
-        cost = COSTS[uint64((packed >> uint8(lane // PACKED * 4)) & uint8(15))]
-        hard[frame, to] = cost
-        soft[frame, to] = cost
-        step += 1
-        if step == steps:
-            lane, step = lane + 1, 0
-
-
-@compiled
-def _equally_likely(lanes: Any, line: int, likely: Any) -> float:
-    """How many units were as likely as the best one in a step of the time line."""
-    steps = uint64(lanes.shape[1])
-    lane, step = uint64(line) // steps, uint64(line) % steps
-    shift = uint8(lane // uint64(PACKED) * uint64(4))
-    total = 0.0
-    for column in range(uint64(lanes.shape[0])):
-        packed = lanes[column, step, lane % uint64(PACKED)]
-        total += likely[uint64((packed >> shift) & uint8(15))]
-    return total

@@ -14,15 +14,17 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from earshot.lanes import BLOCK, LANES, PACKED, WALL, Lanes, Track
-from earshot.search.align import Columns, Confusion, Plan
-from earshot.search.lowest import Lowest, Program, precise, programs, room, run
+from earshot.search.align import Columns, Plan
+from earshot.search.lowest import Lowest, Program, programs, room, run
 from earshot.search.native import kernel
+from earshot.search.sought import Sought, Source
 from earshot.search.tasks import in_threads, processors
 
 # Alignments that end this close together (seconds) are one: the cheapest is kept.
@@ -32,7 +34,7 @@ NEIGHBOURHOOD_SECONDS = 0.2
 RUN_BLOCKS = 512
 
 # Windows that one thread looks into at a time.
-LOOK = 4 * LANES
+LOOK = 512
 
 # Below so many blocks times nodes, or windows, threads cost more than they save.
 WORTH_THREADS = 4000
@@ -83,6 +85,8 @@ class Laid:
         self.pieces = _pieces(self.tracks)
         self.frames = int(sum(one.frames.sum() for one in self.pieces))
         self.windows = int(sum((-(-one.frames // BLOCK)).sum() for one in self.pieces))
+        # Where the blocks of each piece begin, all lanes of all pieces one behind the other.
+        self.edges = np.cumsum([0, *(one.blocks * LANES for one in self.pieces)])
 
 
 class Sweep:
@@ -98,25 +102,28 @@ class Sweep:
         plans: Sequence[Plan],
         *,
         frame_seconds: float,
-        confusion: Confusion | None = None,
         threads: int | None = None,
         ready: Sequence[Program] | None = None,
     ) -> None:
         """`ready`: the programs of the plans, if they have been made already."""
         self._plans = plans
-        self._confusion = confusion
         self.radius = max(round(NEIGHBOURHOOD_SECONDS / frame_seconds), 1)
         self._threads = threads or processors()
-        laid = tracks if isinstance(tracks, Laid) else Laid(tracks)
-        self.pieces, windows = laid.pieces, laid.windows
-        self._places: list[tuple[list[Lowest], int]] = [([], 1)] * len(plans)
+        self._laid = laid = tracks if isinstance(tracks, Laid) else Laid(tracks)
+        self.pieces = laid.pieces
+        self._lowest: list[tuple[Lowest, int]] = [(np.zeros(0, np.uint8), 1)] * len(plans)
         self.histograms = [np.zeros(one.limit + 2, np.int64) for one in plans]
-        for program in programs(plans, confusion) if ready is None else ready:
-            found = self._lowest(program)
+        for program in programs(plans) if ready is None else ready:
+            found = self._run(program)
             for end, index in enumerate(program.plans):
-                self._places[index] = ([one[end] for one in found], program.scale)
-        counting = [self._counting(index, windows) for index in range(len(plans))]
-        self._work(counting, windows * len(plans) > WORTH_THREADS * LANES)
+                self._lowest[index] = (found[end], program.scale)
+        counting = [self._counting(index) for index in range(len(plans))]
+        self._work(counting, laid.windows * len(plans) > WORTH_THREADS * LANES)
+
+    @cached_property
+    def sought(self) -> Sought:
+        """The plans, to be looked for."""
+        return Sought.of(self._plans)
 
     def rows(self, ceilings: Sequence[int]) -> list[Rows]:
         """For each plan, the places where its cost is lowest nearby and not above its ceiling.
@@ -124,80 +131,93 @@ class Sweep:
         A place is where the cheapest alignment that ends there costs no more than those that end
         within NEIGHBOURHOOD_SECONDS; of equal ones the earliest counts.
         """
-        tasks: list[Callable[[], Rows]] = []
-        sizes = []
-        for index, ceiling in enumerate(ceilings):
-            mine = self._looking(index, min(ceiling, self._plans[index].limit))
-            tasks += mine
-            sizes.append(len(mine))
-        done = iter(self._work(tasks, len(tasks) > 1))
-        nothing = np.zeros((0, 4), np.int64)
-        found = [np.concatenate([nothing, *(next(done) for _ in range(size))]) for size in sizes]
-        return [one[np.lexsort((one[:, 2], one[:, 0]))] for one in found]
+        within = np.minimum(np.array(ceilings, np.int64), self.sought.limits)
+        bounds = self.sought.bounds(within, self.radius)
+        tasks = [
+            self._seeking(piece, windows[at : at + LOOK], bounds)
+            for piece, windows in zip(self.pieces, self.windows(ceilings), strict=True)
+            for at in range(0, len(windows), LOOK)
+        ]
+        every = np.concatenate([np.zeros((0, 5), np.int64), *self._work(tasks, len(tasks) > 1)])
+        every = every[np.lexsort((every[:, 3], every[:, 1], every[:, 0]))]
+        edges = np.searchsorted(every[:, 0], np.arange(len(ceilings) + 1))
+        return [every[low:high, 1:] for low, high in pairwise(edges.tolist())]
 
-    def windows(self, index: int, piece: int, ceiling: int) -> Columns:
-        """Where in a piece a plan costs no more than its ceiling: block * LANES + lane, rising."""
-        found, scale = self._places[index]
-        return np.flatnonzero(found[piece].reshape(-1) <= ceiling // scale)
+    def windows(self, ceilings: Sequence[int] | Columns, *, by_time: bool = False) -> list[Columns]:
+        """By piece, where plans cost no more than their ceilings: windows (windows, 5).
 
     def lows(self, index: int) -> tuple[list[Lowest], int]:
         """How low the cost of a plan falls: by piece (blocks, lanes), in units of so many steps.
 
         Numbers above the plan's limit mean that there is none within it.
         """
-        return self._places[index]
+        found, scale = self._lowest[index]
+        each = np.split(found, self._laid.edges[1:-1])
+        return [one.reshape(-1, LANES) for one in each[: len(self.pieces)]], scale
 
-    def _lowest(self, program: Program) -> list[Lowest]:
-        """How low the cost of each plan of a program falls, by piece."""
-        found: list[Lowest] = []
+        A window is the step of the time line where it begins, the plan, where its track begins and
+        ends, and which of the piece that is. They are in the order in which they lie in memory, or
+        in that of time.
+        """
+        places, plans = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for plan, ceiling in enumerate(ceilings):
+            if ceiling >= 0:
+                found, scale = self._lowest[plan]
+                limit = min(ceiling, self._plans[plan].limit)
+                places.append(np.flatnonzero(found <= limit // scale))
+                plans.append(np.full(len(places[-1]), plan))
+        every, plan_of = np.concatenate(places), np.concatenate(plans)
+        number = np.searchsorted(self._laid.edges, every, side="right") - 1
+        lengths = np.array([one.blocks for one in self.pieces], np.int64)
+        block, lane = np.divmod(every - self._laid.edges[number], LANES)
+        line = lane * lengths[number] + block if len(every) else every
+        order = np.lexsort((line, number)) if by_time else np.argsort(every, kind="stable")
+        cuts = np.searchsorted(number[order], np.arange(1, len(self.pieces)))
+        made = []
+        for piece, mine in zip(self.pieces, np.split(order, cuts), strict=False):
+            here = line[mine]
+            track = np.searchsorted(piece.first, here, side="right") - 1
+            begins = piece.first[track] * BLOCK
+            ends = begins + piece.frames[track]
+            made.append(np.column_stack((here * BLOCK, plan_of[mine], begins, ends, track)))
+        return made
+
+    def _run(self, program: Program) -> Lowest:
+        """How low the cost of each plan of a program falls (plans, blocks of all lanes)."""
+        edges = self._laid.edges.tolist()
+        shape = (len(program.plans), edges[-1])
+        lowest = room(math.prod(shape), program.dtype).reshape(shape)
         tasks: list[Callable[[], None]] = []
-        blocks = 0
-        for piece in self.pieces:
-            shape = (len(program.plans), piece.blocks, LANES)
-            lowest = room(math.prod(shape), program.dtype).reshape(shape)
-            found.append(lowest)
-            blocks += piece.blocks
+        for piece, edge in zip(self.pieces, edges, strict=False):
             for first in range(0, piece.blocks, RUN_BLOCKS):
                 end = min(first + RUN_BLOCKS, piece.blocks)
-                tasks.append(_running(piece.lanes, program, first, end, lowest))
-        self._work(tasks, blocks * len(program.nodes) > WORTH_THREADS)
-        for piece, lowest in zip(self.pieces, found, strict=True):
+                tasks.append(_running(piece.lanes, program, first, end, lowest, edge))
+        self._work(tasks, edges[-1] // LANES * len(program.nodes) > WORTH_THREADS)
+        for piece, edge in zip(self.pieces, edges, strict=False):
             if piece.others is not None:
-                lowest[:, piece.others] = program.most
-        return found
+                mine = lowest[:, edge : edge + piece.blocks * LANES]
+                mine[:, piece.others.reshape(-1)] = program.most
+        return lowest
 
-    def _counting(self, index: int, windows: int) -> Callable[[], None]:
+    def _counting(self, index: int) -> Callable[[], None]:
         def count() -> None:
-            histogram, (found, scale) = self.histograms[index], self._places[index]
-            for lowest in found:
-                count_into = kernel("count8" if lowest.dtype == np.uint8 else "count16")
-                limit = self._plans[index].limit // scale
-                count_into(lowest.reshape(-1), limit, scale, histogram)
-            histogram[-1] = windows - histogram[:-1].sum()
+            histogram, (found, scale) = self.histograms[index], self._lowest[index]
+            count_into = kernel("count8" if found.dtype == np.uint8 else "count16")
+            count_into(found, self._plans[index].limit // scale, scale, histogram)
+            histogram[-1] = self._laid.windows - histogram[:-1].sum()
 
         return count
 
-    def _looking(self, index: int, ceiling: int) -> list[Callable[[], Rows]]:
-        """Tasks that work out the rows of one plan."""
-        if ceiling < 0:
-            return []
-        found, scale = self._places[index]
-        plan = self._plans[index]
-        program, columns = precise(plan, self._confusion)
-        count, cheapest = len(plan.phones), plan.cheapest
-        before = self.radius + count + ceiling // cheapest
-        reach, most = ceiling + count * cheapest, min(plan.clip, plan.gap_clip)
-        bounds = np.array((ceiling, self.radius, before, reach, cheapest, most), np.int64)
-        tasks = []
-        for piece, lowest in zip(self.pieces, found, strict=True):
-            places = np.flatnonzero(lowest.reshape(-1) <= ceiling // scale)
-            # In the order of the lanes' steps: what lies side by side is read once for all.
-            block, lane = np.divmod(places, LANES)
-            line = lane * piece.blocks + block
-            for start in range(0, len(line), LOOK):
-                some = line[start : start + LOOK]
-                tasks.append(_looking(piece, some, program, columns, bounds))
-        return tasks
+    def _seeking(self, piece: Piece, windows: Columns, bounds: Columns) -> Callable[[], Columns]:
+        def seek() -> Columns:
+            """Plan, track, first and last frame, cost."""
+            asked = np.ascontiguousarray(windows[:, :4])
+            found = self.sought.places(Source.of(piece.lanes), asked, bounds, self.radius)
+            mine = windows[found[:, 0]]
+            first, last = found[:, 1] - mine[:, 2], found[:, 2] - mine[:, 2]
+            return np.column_stack((mine[:, 1], piece.index[mine[:, 4]], first, last, found[:, 3]))
+
+        return seek
 
     def _work(self, tasks: Sequence[Callable[[], _T]], worth: bool) -> list[_T]:
         return in_threads(tasks, self._threads if worth else 1)
@@ -219,38 +239,6 @@ def _pieces(tracks: Iterable[Track]) -> list[Piece]:
 
 
 def _running(
-    lanes: Lanes, program: Program, first: int, end: int, lowest: Lowest
+    lanes: Lanes, program: Program, first: int, end: int, lowest: Lowest, offset: int
 ) -> Callable[[], None]:
-    return lambda: run(lanes, program, first, end, lowest)
-
-
-def _looking(
-    piece: Piece, line: Columns, program: Program, columns: Columns, bounds: Columns
-) -> Callable[[], Rows]:
-    """Look into blocks of the time line.
-
-    columns: those that the program's sources count; bounds: as the kernel takes them.
-    """
-    radius, before = bounds[1:3].tolist()
-    steps = piece.lanes.shape[1]
-
-    def look() -> Rows:
-        track = np.searchsorted(piece.first, line, side="right") - 1
-        begins = piece.first[track] * BLOCK
-        windows = np.array((line * BLOCK, begins, begins + piece.frames[track]))
-        size = before + BLOCK + radius
-        there = room(len(columns) * size * PACKED, np.dtype(np.uint8))
-        keys = room((BLOCK + 2 * radius) * LANES, program.dtype)
-        rows = np.empty((len(line) * (BLOCK // (radius + 1) + 1), 4), np.int64)
-        count = kernel("places")(
-            piece.lanes.reshape(-1), steps, windows, columns * (steps * PACKED), program.nodes,
-            program.ends, program.sources, program.tables, program.head, bounds, there,
-            program.states(), program.emissions(), keys, rows,
-        )  # fmt: skip
-        found = rows[:count]
-        window = found[:, 0].copy()
-        found[:, 0] = piece.index[track[window]]
-        found[:, 1:3] -= begins[window, None]
-        return found
-
-    return look
+    return lambda: run(lanes, program, first, end, lowest, offset)

@@ -34,8 +34,7 @@ def explain(
     first, last = frames
     costs = readable(track.costs(first, last + 1))
     ready = ear.plan(pronunciation)
-    softened = costs if ear.confusion is None else ear.confusion.soften(costs, ready)
-    found = trace(softened, ready, 0, len(costs) - 1)
+    found = trace(costs, ready, 0, len(costs) - 1)
     weights = ear.calibration.weights
     reasons = tuple(
         Reason(feature.name, feature.meaning, value, weight * value)
