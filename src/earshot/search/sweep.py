@@ -146,15 +146,6 @@ class Sweep:
     def windows(self, ceilings: Sequence[int] | Columns, *, by_time: bool = False) -> list[Columns]:
         """By piece, where plans cost no more than their ceilings: windows (windows, 5).
 
-    def lows(self, index: int) -> tuple[list[Lowest], int]:
-        """How low the cost of a plan falls: by piece (blocks, lanes), in units of so many steps.
-
-        Numbers above the plan's limit mean that there is none within it.
-        """
-        found, scale = self._lowest[index]
-        each = np.split(found, self._laid.edges[1:-1])
-        return [one.reshape(-1, LANES) for one in each[: len(self.pieces)]], scale
-
         A window is the step of the time line where it begins, the plan, where its track begins and
         ends, and which of the piece that is. They are in the order in which they lie in memory, or
         in that of time.
@@ -181,6 +172,15 @@ class Sweep:
             ends = begins + piece.frames[track]
             made.append(np.column_stack((here * BLOCK, plan_of[mine], begins, ends, track)))
         return made
+
+    def lows(self, index: int) -> tuple[list[Lowest], int]:
+        """How low the cost of a plan falls: by piece (blocks, lanes), in units of so many steps.
+
+        Numbers above the plan's limit mean that there is none within it.
+        """
+        found, scale = self._lowest[index]
+        each = np.split(found, self._laid.edges[1:-1])
+        return [one.reshape(-1, LANES) for one in each[: len(self.pieces)]], scale
 
     def _run(self, program: Program) -> Lowest:
         """How low the cost of each plan of a program falls (plans, blocks of all lanes)."""

@@ -150,7 +150,7 @@ def _heard(
     from earshot.search.sweep import Laid
 
     network = field.snapshot.manifest.network
-    ear = Ear.of(network.units, network.blank, network.frame_seconds, field.calibration)
+    ear = Ear(network.units, network.blank, network.frame_seconds, field.calibration)
     own = [track for each in tracks.values() for track in each]
     laid = Laid([track.heard for track in own])
     shape = (len(own), len(phrases))
@@ -199,13 +199,12 @@ def _strengths(
     from earshot.search.lowest import programs
     from earshot.search.sweep import Sweep
 
-    ready = list(programs(plans, ear.confusion))
+    ready = list(programs(plans))
     over, ground = (
         Sweep(
             searched,
             plans,
             frame_seconds=ear.frame_seconds,
-            confusion=ear.confusion,
             ready=ready,
         )
         for searched in (laid, field.calibration.ground)
