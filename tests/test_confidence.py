@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic_ear import BLANK, FRAME_SECONDS, SyntheticEar, sounds
+from synthetic_ear import BLANK, FRAME_SECONDS, Sounds, SyntheticEar, sounds
 
 from earshot.errors import NetworkError
-from earshot.lanes import laid
+from earshot.lanes import Track, laid
 from earshot.search import Calibration
-from earshot.search.align import Tolerance, plan, readable, scan, unpack
-from earshot.search.confidence import EVEN, FEATURES, describe, log_alarms, log_rivals
+from earshot.search.align import Plan, Tolerance, plan, readable, scan, unpack
+from earshot.search.confidence import EVEN, FEATURES, features, log_alarms, log_rivals, said
+from earshot.search.sought import Sought, measured
 from earshot.search.sweep import Sweep
 
 NAMES = [feature.name for feature in FEATURES]
@@ -35,38 +36,44 @@ def shown(
     prices, ages = unpack(scan(readable(track.costs()), ready))
     end = int(np.argmin(prices))
     spelled = replace(sounds(phones, words), log_probability=-1.5)
-    rows = np.array([[0, end - int(ages[end]) + 1, end]])
-    alarms = np.array([2.5])
-    (values,) = describe([track], rows, ready, spelled, alarms=alarms, frame_seconds=FRAME_SECONDS)
-    return dict(zip(NAMES, values.tolist(), strict=True))
+    values = described(track, (end - int(ages[end]) + 1, end), ready, spelled)
+    return dict(zip(NAMES, values, strict=True))
+
+
+def described(track: Track, frames: tuple[int, int], ready: Plan, way: Sounds) -> list[float]:
+    """The features of one alignment, 2.5 being its alarms."""
+    shows = measured(Sought.of([ready]), [track], np.array([[0, 0, *frames]]))
+    known = (np.array([one]) for one in (2.5, *said(way), 0.0))
+    (values,) = features(shows, *known, frame_seconds=FRAME_SECONDS).tolist()
+    return values
 
 
 def test_a_word_heard_exactly() -> None:
-    features = shown([9, 1, 2, 3, 9], (1, 2, 3))
-    assert features["alarms"] == 2.5
-    assert features["cost"] == features["worst"] == features["gap"] == features["deleted"] == 0.0
-    assert features["clean"] == 1.0
-    assert features["length"] == pytest.approx(np.log(3))
-    assert features["pace"] == pytest.approx(np.log(0.04 / 0.08))
-    assert features["pace_squared"] == pytest.approx(features["pace"] ** 2)
-    assert features["doubt"] == pytest.approx(0.0, abs=0.01)
-    assert (features["log_probability"], features["spelled"]) == (-1.5, 0.0)
+    shows = shown([9, 1, 2, 3, 9], (1, 2, 3))
+    assert shows["alarms"] == 2.5
+    assert shows["cost"] == shows["worst"] == shows["gap"] == shows["deleted"] == 0.0
+    assert shows["clean"] == 1.0
+    assert shows["length"] == pytest.approx(np.log(3))
+    assert shows["pace"] == pytest.approx(np.log(0.04 / 0.08))
+    assert shows["pace_squared"] == pytest.approx(shows["pace"] ** 2)
+    assert shows["doubt"] == pytest.approx(0.0, abs=0.01)
+    assert (shows["log_probability"], shows["spelled"]) == (-1.5, 0.0)
 
 
 def test_a_word_with_a_unit_left_out_and_one_misheard() -> None:
     prices = Tolerance()
-    features = shown([1, 2, 4, 5, 9, 7], (1, 2, 3, 4, 5, 6, 7))
-    assert features["deleted"] == pytest.approx(1 / 7)
-    assert features["clean"] == pytest.approx(5 / 7)
-    assert features["worst"] == prices.clip / 16
-    assert features["cost"] == pytest.approx((prices.clip + prices.deletion) / 16 / 7)
+    shows = shown([1, 2, 4, 5, 9, 7], (1, 2, 3, 4, 5, 6, 7))
+    assert shows["deleted"] == pytest.approx(1 / 7)
+    assert shows["clean"] == pytest.approx(5 / 7)
+    assert shows["worst"] == prices.clip / 16
+    assert shows["cost"] == pytest.approx((prices.clip + prices.deletion) / 16 / 7)
 
 
 def test_a_pause_between_words_counts_as_pause_not_as_pace() -> None:
-    features = shown([1, 2, *[BLANK] * 10, 3, 4], (1, 2, 3, 4), (0, 2))
-    assert features["pause"] == pytest.approx(10 * FRAME_SECONDS)
-    assert features["pace"] == pytest.approx(np.log(4 * 0.04 / (4 * 0.08)))
-    assert features["gap"] == pytest.approx(10 * Tolerance().pause / 16 / 4)
+    shows = shown([1, 2, *[BLANK] * 10, 3, 4], (1, 2, 3, 4), (0, 2))
+    assert shows["pause"] == pytest.approx(10 * FRAME_SECONDS)
+    assert shows["pace"] == pytest.approx(np.log(4 * 0.04 / (4 * 0.08)))
+    assert shows["gap"] == pytest.approx(10 * Tolerance().pause / 16 / 4)
     within = shown([1, 2, *[BLANK] * 3, 3, 4], (1, 2, 3, 4))
     assert within["pause"] == 0.0
     assert within["pace"] == pytest.approx(np.log(7 * 0.04 / (4 * 0.08)))
@@ -74,18 +81,15 @@ def test_a_pause_between_words_counts_as_pause_not_as_pace() -> None:
 
 def test_a_pause_is_measured_past_units_left_out() -> None:
     said = [1, 1, *[BLANK] * 4, 3, 4]
-    features = shown(said, (1, 2, 3, 4), (0, 1, 3))
-    assert features["deleted"] == 0.25
-    assert features["pause"] == pytest.approx(4 * 0.04)
+    shows = shown(said, (1, 2, 3, 4), (0, 1, 3))
+    assert shows["deleted"] == 0.25
+    assert shows["pause"] == pytest.approx(4 * 0.04)
 
 
 def test_doubt_is_how_many_units_were_equally_likely() -> None:
     (track,) = laid([np.zeros((3, 40), np.uint8)])
     ready = plan([0, 1, 2], (0,), blank=BLANK, tolerance=Tolerance())
-    (values,) = describe(
-        [track], np.array([[0, 0, 2]]), ready, sounds((0, 1, 2)),
-        alarms=np.zeros(1), frame_seconds=0.04,
-    )  # fmt: skip
+    values = described(track, (0, 2), ready, sounds((0, 1, 2)))
     assert values[NAMES.index("doubt")] == pytest.approx(np.log(40))
 
 

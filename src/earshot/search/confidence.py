@@ -29,8 +29,8 @@ from safetensors.numpy import load_file, save_file
 
 from earshot.errors import NetworkError
 from earshot.lanes import Costs, Track, laid
-from earshot.search.align import STEPS_PER_NAT, Plan, Tolerance, readable
-from earshot.search.sought import Measured, Sought, measured
+from earshot.search.align import STEPS_PER_NAT, Tolerance, readable
+from earshot.search.sought import Measured
 
 # Format 1 had no weight of rivals; it is read as what it says.
 FORMAT = 2
@@ -288,29 +288,6 @@ def log_rivals(
     ]
     # Pronunciations of a query are met at the same places: the one that promises most counts.
     return math.log(max([_FEWEST, *promised]) / max(hours, 1.0))
-
-
-def describe(
-    tracks: Sequence[Track],
-    rows: npt.NDArray[np.int64],
-    plan: Plan,
-    pronunciation: Pronunciation,
-    *,
-    alarms: npt.NDArray[np.float64],
-    frame_seconds: float,
-    rivals: float = 0.0,
-    threads: int = 1,
-) -> npt.NDArray[np.float64]:
-    """The features (alignments, len(FEATURES)) of alignments of one plan.
-
-    rows: (alignments, 3 or more) index of the track, first and last frame; alarms: (alignments,);
-    rivals: of the whole query, as `log_rivals` counts them.
-    """
-    same = np.ones(len(rows))
-    known = [same * one for one in (*said(pronunciation), rivals)]
-    places = np.column_stack((np.zeros(len(rows), np.int64), rows[:, :3]))
-    shown = measured(Sought.of([plan]), tracks, places, threads)
-    return features(shown, alarms, *known, frame_seconds=frame_seconds)
 
 
 def said(pronunciation: Pronunciation) -> tuple[int, float, float, float]:

@@ -19,9 +19,17 @@ import numpy.typing as npt
 
 from earshot import lanes
 from earshot.search.align import STEPS_PER_NAT, Columns, Plan
-from earshot.search.confidence import FEATURES, Pronunciation, describe, log_alarms, log_rivals
+from earshot.search.confidence import (
+    FEATURES,
+    Pronunciation,
+    features,
+    log_alarms,
+    log_rivals,
+    said,
+)
 from earshot.search.ear import Ear
 from earshot.search.native import kernel
+from earshot.search.sought import measured
 from earshot.search.sweep import Laid, Rows, Sweep
 
 # Two candidates that share more than this of the shorter one are the same mention.
@@ -147,6 +155,8 @@ class _Looking:
         self.asked = asked
         self._library = library
         self._ear = ear
+        self._sought = found.sought
+        self._says = np.array([said(one) for one in asked.pronunciations])
         self._least = min_confidence
         self._scores = _scores(asked, found, ground, library, ear) if asked.plans else []
         every = np.concatenate([np.zeros(0), *self._scores])
@@ -211,21 +221,15 @@ class _Looking:
 
     def described(self) -> Found:
         """The places kept, with features and confidence, the likeliest first."""
-        one, ear, rows, score = self.asked, self._ear, self._rows, self._score
-        matrix = np.zeros((len(rows), len(FEATURES)))
-        for index, (ready, sounds) in enumerate(zip(one.plans, one.pronunciations, strict=True)):
-            mine = rows[:, _PRONUNCIATION] == index
-            if mine.any():
-                matrix[mine] = describe(
-                    self._library.laid.tracks,
-                    rows[mine],
-                    ready,
-                    sounds,
-                    alarms=score[mine] - _penalty(sounds),
-                    frame_seconds=ear.frame_seconds,
-                    rivals=self._rivals,
-                    threads=self._library.threads,
-                )
+        ear, rows, score = self._ear, self._rows, self._score
+        places = np.column_stack((rows[:, _PRONUNCIATION] + self.asked.own.start, rows[:, :3]))
+        shown = measured(self._sought, self._library.laid.tracks, places, self._library.threads)
+        count, length, probability, spelled = self._says[rows[:, _PRONUNCIATION]].T
+        rivals = np.full(len(rows), self._rivals)
+        matrix = features(
+            shown, score + probability, count, length, probability, spelled, rivals,
+            frame_seconds=ear.frame_seconds,
+        )  # fmt: skip
         confidence = ear.calibration.confidence(matrix)
         track, start, end, cost, sounds_like = rows.T
         ranked = Found(track, sounds_like, start, end, cost, matrix, confidence)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -145,7 +146,7 @@ class _Tree:
         self._nodes: list[tuple[int, ...]] = []
         self._ends: list[tuple[int, int, int, int]] = []
         self._sources: list[tuple[int, int]] = []
-        self._tables: list[npt.NDArray[np.int64]] = []
+        self._tables: list[list[int]] = []
         self._rows: dict[tuple[int, int, int], int] = {}
         self._plans: list[int] = []
         self._stay = self._warm_up = self._deepest = 0
@@ -209,15 +210,19 @@ class _Tree:
         key = (column, clip, charge)
         if key not in self._rows:
             at = self._rows[key] = len(self._rows) * _ROW
-            costs = np.minimum(np.array(LEVELS), clip) + charge
-            # A wall, the last level, costs more than anything.
             self._sources.append((column, at))
-            self._tables.append(np.append(np.minimum(costs // self._scale, self._most), self._most))
+            self._tables.append(_table(clip, charge, self._scale, self._most))
         return self._rows[key]
 
     def _price(self, steps: int) -> int:
         """What is added to a state."""
         return min(steps // self._scale, self._most)
+
+
+@lru_cache(maxsize=64)
+def _table(clip: int, charge: int, scale: int, most: int) -> list[int]:
+    """By level, what a frame costs; a wall, the last level, costs more than anything."""
+    return [min((min(cost, clip) + charge) // scale, most) for cost in LEVELS] + [most]
 
 
 def _trail(slot: int, part: int) -> int:
