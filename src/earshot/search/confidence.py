@@ -32,6 +32,8 @@ from earshot.lanes import Costs, Track, laid
 from earshot.search.align import STEPS_PER_NAT, Tolerance, readable
 from earshot.search.sought import Measured
 
+Scores = npt.NDArray[np.float64]
+
 # Format 1 had no weight of rivals; it is read as what it says.
 FORMAT = 2
 READABLE = (1, FORMAT)
@@ -194,35 +196,37 @@ class Calibration:
         return probabilities
 
     def most_confident(
-        self, pronunciation: Pronunciation, alarms: float, cost: float = 0.0, rivals: float = 0.0
-    ) -> float:
-        """The most that an alignment of this pronunciation can be worth, at so many alarms or more.
+        self, units: int, probability: Scores, alarms: Scores, cost: Scores, rivals: Scores
+    ) -> Scores:
+        """The most that alignments of pronunciations of so many units can be worth.
 
-        `alarms` and `rivals` are logarithms, `cost` the least cost in nats per unit: as the
-        features.
+        probability: ln of how likely the pronunciations are; alarms, cost: the least there are;
+        rivals: what there are. All as the features, arrays that fit each other.
         """
-        known = {
-            "alarms": (alarms, math.inf),
-            "cost": (cost, math.inf),
-            "length": (math.log(len(pronunciation.units)),) * 2,
-            "rivals": (rivals,) * 2,
-            "log_probability": (max(pronunciation.log_probability, -10.0),) * 2,
-        }
-        odds = self.bias
+        exact: dict[str, Any] = {
+            "length": math.log(units), "rivals": rivals, "log_probability": probability
+        }  # fmt: skip
+        least_known: dict[str, Any] = {"alarms": alarms, "cost": cost}
+        odds = np.full(1, self.bias)
         for feature in FEATURES:
             weight = self.weights.get(feature.name, 0.0)
-            if weight and feature.name not in ("pace", "pace_squared"):
-                least, most = known.get(feature.name, (feature.least, feature.most))
-                odds += max(weight * least, weight * most)
+            if not weight or feature.name in ("pace", "pace_squared"):
+                continue
+            if feature.name in exact:
+                odds = odds + weight * exact[feature.name]
+            else:
+                least = least_known.get(feature.name, feature.least)
+                odds = odds + np.maximum(weight * least, weight * feature.most)
         # What it costs lies in its units, the worst of which cost more than the mean, or in gaps.
-        odds += cost * min(max(self.weights.get(name, 0.0) for name in ("worst", "gap")), 0.0)
+        worst, gap = (self.weights.get(name, 0.0) for name in ("worst", "gap"))
+        odds = odds + cost * min(max(worst, gap), 0.0)
         # The pace and its square are one number: the top of a parabola, if it has one.
         linear, square = (self.weights.get(name, 0.0) for name in ("pace", "pace_squared"))
         if square < 0:
-            odds -= linear * linear / (4 * square)
+            odds = odds - linear * linear / (4 * square)
         elif linear or square:
-            odds = math.inf
-        return float(self._corrected(np.array([min(max(odds, -30.0), 30.0)]))[0])
+            odds = np.full_like(odds, np.inf)
+        return self._corrected(np.clip(odds, -30.0, 30.0))
 
     def with_weights(self, bias: float, weights: Mapping[str, float]) -> Calibration:
         """The same with other weights and no curve."""

@@ -31,8 +31,8 @@ from earshot.search.likeliest import (
     Asked,
     Found,
     Searched,
-    bound,
     distinct,
+    worths,
 )
 from earshot.search.native import kernel
 from earshot.search.sought import Measured, Source, doubts
@@ -61,8 +61,9 @@ class _Crowd:
     """Queries, the sweep that counted their windows, and how likely an accident is at each cost."""
 
     def __init__(
-        self, asked: Sequence[Asked], found: Sweep, ground: Sweep, library: Searched, ear: Ear
-    ) -> None:
+        self, asked: Sequence[Asked], found: Sweep, ground: Sweep, library: Searched, ear: Ear,
+        least: float,
+    ) -> None:  # fmt: skip
         self.asked = asked
         self.plans = found.sought
         self.first = np.cumsum([0, *(len(one.plans) for one in asked)])
@@ -83,6 +84,7 @@ class _Crowd:
             self.scores[alike, :width] = alarms + short - self._says[alike, 2:3]
             self.counts[alike, :width] = heard[:, :-1]
         self._rivals = np.array([self._promised(at) for at in range(len(asked))])
+        self._levels = self._enough(least)
 
     def _promised(self, query: int) -> float:
         """The rivals that places of a query have, as `log_rivals` counts them."""
@@ -93,29 +95,46 @@ class _Crowd:
             scores, [self.counts[one, : widths[one]] for one in own], self._library.hours
         )
 
+    def _enough(self, least: float) -> Scores:
+        """By query the score behind which nothing is as sure as `least`."""
+        rivals = np.repeat(self._rivals, np.diff(self.first))
+        levels = np.full(len(self._says), -np.inf)
+        for count in np.unique(self._says[:, 0]):
+            (alike,) = np.nonzero(self._says[:, 0] == count)
+            width = int(self.plans.limits[alike[0]]) + 1
+            worth = worths(
+                self._ear, int(count), self._says[alike, 2:3], self.scores[alike, :width],
+                rivals[alike, np.newaxis],
+            )  # fmt: skip
+            enough = (worth >= least).sum(axis=1) - 1
+            (some,) = np.nonzero(enough >= 0)
+            levels[alike[some]] = self.scores[alike[some], np.minimum(enough[some], width - 1)]
+        most: Scores = np.maximum.reduceat(levels, self.first[:-1])
+        return most
+
     def ceilings(self, windows: Columns) -> Columns:
-        """By plan the cost up to which its windows are among the likeliest of its query.
+        """By plan the cost up to which its windows are among the likeliest of its query, and none
+        that cannot matter.
 
         windows: by query, how many are wanted, 0 for none.
         """
         limits = self.plans.limits
         ceilings = np.empty(len(limits), np.int64)
         kernel("choose")(
-            self.scores, self.counts, limits + 1, self.first, windows,
+            self.scores, self.counts, limits + 1, self.first, windows, self._levels,
             np.empty(len(limits), np.int64), ceilings,
         )  # fmt: skip
         ceilings[np.repeat(windows, np.diff(self.first)) == 0] = -1
         return ceilings
 
-    def bound(self, query: int, ceilings: Columns) -> float:
-        """The most that a window of a query is worth that costs more than its plan's ceiling."""
-        own = range(*self.first[query : query + 2].tolist())
-        rest = [one for one in own if ceilings[one] < self.plans.limits[one]]
-        if not rest:
-            return -math.inf
-        least = min(float(self.scores[one, ceilings[one] + 1]) for one in rest)
-        ways, rivals = self.asked[query].pronunciations, float(self._rivals[query])
-        return bound(ways, ceilings[own].tolist(), least, rivals, self._ear)
+    def exhausted(self, ceilings: Columns) -> npt.NDArray[np.bool_]:
+        """By query, whether no window matters that costs more than its plan's ceiling."""
+        plans = np.arange(len(ceilings))
+        there = ceilings < self.plans.limits
+        following = np.where(there, self.scores[plans, np.where(there, ceilings + 1, 0)], np.inf)
+        least = np.minimum.reduceat(following, self.first[:-1])
+        over: npt.NDArray[np.bool_] = least > self._levels
+        return over
 
     def rows(self, ceilings: Columns) -> _Rows:
         """The places of plans in windows that cost no more than their ceilings."""
@@ -194,7 +213,7 @@ def settled(
     min_confidence: float,
 ) -> Iterator[tuple[Asked, Found]]:
     """What `likeliest.settled` yields for all places there are (no `top`), in any order."""
-    crowd = _Crowd(asked, found, ground, library, ear)
+    crowd = _Crowd(asked, found, ground, library, ear, min_confidence)
     looks = np.full(len(asked), round(library.keep * OVERLAPPING))
     while looks.any():
         ceilings = crowd.ceilings(looks)
@@ -210,9 +229,7 @@ def settled(
         first = np.cumsum([0, *counts])
         few = np.arange(len(rows.plan)) - first[query] < library.keep
         rows, query, score = rows[few], query[few], score[few]
-        done = np.zeros(len(asked), np.bool_)
-        for one in np.flatnonzero(looks).tolist():
-            done[one] = counts[one] >= library.keep or (crowd.bound(one, ceilings) < min_confidence)
+        done = (looks > 0) & ((counts >= library.keep) | crowd.exhausted(ceilings))
         looks[done] = 0
         yield from _yielded(crowd, asked, rows[done[query]], query[done[query]], score[done[query]],
                             np.flatnonzero(done), ear, min_confidence)  # fmt: skip

@@ -22,6 +22,7 @@ from earshot.search.align import STEPS_PER_NAT, Columns, Plan
 from earshot.search.confidence import (
     FEATURES,
     Pronunciation,
+    Scores,
     features,
     log_alarms,
     log_rivals,
@@ -162,6 +163,10 @@ class _Looking:
         every = np.concatenate([np.zeros(0), *self._scores])
         counts = [histogram[:-1] for histogram in found.histograms[asked.own]]
         self._rivals = log_rivals(self._scores, counts, library.hours) if asked.plans else 0.0
+        self._worths = [
+            worths(ear, len(way.units), says[2:3, None], score[None], np.array([[self._rivals]]))[0]
+            for way, says, score in zip(asked.pronunciations, self._says, self._scores, strict=True)
+        ]
         order = np.argsort(every, kind="stable")
         ranked = every[order]
         (first,) = np.nonzero(np.append(True, ranked[1:] != ranked[:-1])[: len(ranked)])
@@ -198,11 +203,10 @@ class _Looking:
 
     def _bound(self, at: int) -> float:
         """The most that a window is worth that is less likely than level `at`."""
-        if at + 1 >= len(self._levels):
-            return -math.inf
-        least = float(self._levels[at + 1])
-        ways, ceilings = self.asked.pronunciations, self._ceilings(at)
-        return bound(ways, ceilings, least, self._rivals, self._ear)
+        ceilings = self._ceilings(at)
+        return max(
+            float(one[ceiling + 1]) for one, ceiling in zip(self._worths, ceilings, strict=True)
+        )
 
     def lay(self, found: Sequence[Rows]) -> int:
         """Keep the places that do not overlap; how many they are.
@@ -241,24 +245,19 @@ class _Looking:
         return len(ranked) >= top and bool(ranked.confidence[top - 1] > self.bound)
 
 
-def bound(
-    pronunciations: Sequence[Pronunciation],
-    ceilings: Sequence[int],
-    least: float,
-    rivals: float,
-    ear: Ear,
-) -> float:
-    """The most that a window is worth that costs more than its pronunciation's ceiling, and whose
-    score is not below `least`."""
-    return max(
-        ear.calibration.most_confident(
-            sounds,
-            least - _penalty(sounds),
-            (ceiling + 1) / STEPS_PER_NAT / len(sounds.units),
-            rivals,
-        )
-        for sounds, ceiling in zip(pronunciations, ceilings, strict=True)
-    )
+def worths(
+    ear: Ear, units: int, probability: Scores, scores: Scores, rivals: Scores
+) -> npt.NDArray[np.float64]:
+    """By cost, and one above all, the most that is worth what costs so much or more.
+
+    scores (pronunciations, costs): of pronunciations of so many units; probability, rivals
+    (pronunciations, 1): ln of how likely each is, and the rivals of its query.
+    """
+    cost = np.arange(scores.shape[1]) / STEPS_PER_NAT / units
+    each = ear.calibration.most_confident(units, probability, scores + probability, cost, rivals)
+    found = np.full((len(scores), scores.shape[1] + 1), -np.inf)
+    found[:, :-1] = np.maximum.accumulate(each[:, ::-1], axis=1)[:, ::-1]
+    return found
 
 
 def distinct(rows: Rows, shared: float) -> npt.NDArray[np.bool_]:

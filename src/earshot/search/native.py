@@ -34,7 +34,7 @@ KERNELS = {
     "run16": "u1:1 i8 i8:2 i8:2 i8:2 u1:1 i8:1 i8 i8 i8 u2:1 u2:1 u2:1 u2:1 i8 i8",
     "count8": "u1:1 i8 i8 i8:1",
     "count16": "u2:1 i8 i8 i8:1",
-    "choose": "f8:2 i8:2 i8:1 i8:1 i8:1 i8:1 i8:1",
+    "choose": "f8:2 i8:2 i8:1 i8:1 i8:1 f8:1 i8:1 i8:1",
     "seek": "u1:1 i8 i8 i8 i8 i8:2 i8:1 i8:1 i8:1 i4:1 i8:1 i8:1 i8:2 i8 i8:1 u1:1 i4:1 i4:1 i8:1 "
     "i8:2",
     "gauge": "u1:1 i8 i8 i8 i8 i8:2 i8:1 i8:1 i8:1 i8:2 i8:1 i8:1 i8:1 i8:1 u1:2 u1:1 i8:2 i8:2 "

@@ -34,13 +34,21 @@ NEVER = 1 << 29  # with room to add to it; no ceiling is as high
 
 
 def _choose(
-    scores: Any, counts: Any, widths: Any, first: Any, wanted: Any, at: Any, ceilings: Any
+    scores: Any,
+    counts: Any,
+    widths: Any,
+    first: Any,
+    wanted: Any,
+    levels: Any,
+    at: Any,
+    ceilings: Any,
 ) -> int:
     """By plan the cost up to which its windows are among the `wanted` likeliest of its query.
 
     scores, counts (plans, costs): by cost, rising, how likely an accident is, and how many windows
     there are; of each plan the first `widths` count. The plans of query `q` are first[q] to
-    first[q + 1]. Of windows that are equally likely all are taken; -1 where none is. at: room.
+    first[q + 1]. Of windows that are equally likely all are taken, but none whose score is above
+    its query's of `levels`; -1 where none is. at: room.
     """
     for query in range(wanted.shape[0]):
         low, high = first[query], first[query + 1]
@@ -52,7 +60,7 @@ def _choose(
             for plan in range(low, high):
                 if at[plan] < widths[plan]:
                     best = min(best, scores[plan, at[plan]])
-            if best == np.inf or total >= wanted[query]:
+            if best == np.inf or best > levels[query] or total >= wanted[query]:
                 break
             for plan in range(low, high):
                 while at[plan] < widths[plan] and scores[plan, at[plan]] <= best:
