@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from earshot.network import SHIPPED, Network
 from earshot.search import Calibration, Ear
 from earshot.search.native import CACHE_VARIABLE
 from earshot.search.sweep import Laid, Sweep
+from earshot.searching import LEAST_CONFIDENCE
 from earshot.types import Recording
 from earshot.units import Speller
 
@@ -221,25 +223,30 @@ def cold(folder: Path, query: str, environment: dict[str, str]) -> tuple[float, 
 
 
 def search_together(folder: Path, count: int) -> dict[str, Any]:
-    """Many phrases in one pass, against one after the other; the answers must be the same."""
+    """Many phrases in one pass, against one after the other; the answers must be the same.
+
+    All mentions that a search shows, and beside that only those surer than not.
+    """
     words = (SHIPPED / "lexicon.txt").read_text(encoding="utf-8").split("\n")
     dice = np.random.default_rng(2)
     picked = dice.choice(len(words) - 1, count, replace=False)
     phrases = [word for at in picked if len(word := words[at].partition("\t")[0]) >= 6]
     few = phrases[: max(count // 20, 10)]
+    found: dict[str, Any] = {"phrases": len(phrases)}
+    same = True
     with Library(folder) as library:
         library.search(few[0])
-        alone: list[Any] = []
-        _, one = timed(lambda: alone.extend(library.search(text) for text in few))
-        together: list[Any] = []
-        _, all_of_them = timed(lambda: together.extend(library.search_many(phrases)))
-    same = [a.mentions == b.mentions for a, b in zip(alone, together, strict=False)]
-    return {
-        "phrases": len(phrases),
-        "processor_ms_each_alone": round(1000 * one / len(few), 3),
-        "processor_ms_each_together": round(1000 * all_of_them / len(phrases), 3),
-        "same_answers": all(same),
-    }
+        for name, least in {"": LEAST_CONFIDENCE, "_surer_than_half": 0.5}.items():
+            alone: list[Any] = []
+            each = partial(library.search, min_confidence=least)
+            _, one = timed(lambda alone=alone, each=each: alone.extend(map(each, few)))  # type: ignore[misc]
+            together: list[Any] = []
+            many = partial(library.search_many, phrases, min_confidence=least)
+            _, every = timed(lambda together=together, many=many: together.extend(many()))  # type: ignore[misc]
+            same &= all(a.mentions == b.mentions for a, b in zip(alone, together, strict=False))
+            found[f"processor_ms_each_alone{name}"] = round(1000 * one / len(few), 3)
+            found[f"processor_ms_each_together{name}"] = round(1000 * every / len(phrases), 3)
+    return {**found, "same_answers": same}
 
 
 def peer(queries: Sequence[str], jobs: int) -> dict[str, Any]:
@@ -284,7 +291,9 @@ def as_text(report: dict[str, Any]) -> str:
     )
     lines.append(
         f"{many['phrases']} phrases at once: {many['processor_ms_each_together']} ms of processor "
-        f"each, alone {many['processor_ms_each_alone']}; same answers: {many['same_answers']}"
+        f"each, alone {many['processor_ms_each_alone']}; of mentions surer than not "
+        f"{many['processor_ms_each_together_surer_than_half']}, alone "
+        f"{many['processor_ms_each_alone_surer_than_half']}; same answers: {many['same_answers']}"
     )
     if sphinx:
         lines.append(

@@ -108,14 +108,17 @@ def test_nothing_is_worth_more_than_the_bound(weights: list[float], seed: int) -
     shown[:, column("pace_squared")] = shown[:, column("pace")] ** 2
     shown[:, column("rivals")] = -2.5
     alarms, probability, rivals = (np.array([one]) for one in (1.5, -1.0, -2.5))
-    most = known.most_confident(7, probability, alarms, np.zeros(1), rivals)
+    most = known.most_confident(np.log(7), probability, alarms, np.zeros(1), rivals)
     assert known.confidence(shown).max() <= most[0] + 1e-12
     shown[:, column("cost")] = 1.0 + dice.random(20)
     shown[:, column("gap")] = dice.random(20)
     units = shown[:, column("cost")] - shown[:, column("gap")]
     shown[:, column("worst")] = units * (1.0 + dice.random(20))
-    most = known.most_confident(7, probability, alarms, np.ones(1), rivals)
+    most = known.most_confident(np.log(7), probability, alarms, np.ones(1), rivals)
     assert known.confidence(shown).max() <= most[0] + 1e-12
+    pace = shown[:, column("pace")]
+    most = known.most_confident(np.log(7), probability, alarms, np.ones(1), rivals, pace)
+    assert (known.confidence(shown) <= most + 1e-12).all()
 
 
 @given(st.lists(st.integers(0, 50), min_size=2, max_size=200), st.integers(1, 20))

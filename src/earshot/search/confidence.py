@@ -196,15 +196,21 @@ class Calibration:
         return probabilities
 
     def most_confident(
-        self, units: int, probability: Scores, alarms: Scores, cost: Scores, rivals: Scores
+        self,
+        length: Scores | float,
+        probability: Scores,
+        alarms: Scores,
+        cost: Scores,
+        rivals: Scores,
+        pace: Scores | float = math.inf,
     ) -> Scores:
-        """The most that alignments of pronunciations of so many units can be worth.
+        """The most that alignments can be worth.
 
-        probability: ln of how likely the pronunciations are; alarms, cost: the least there are;
-        rivals: what there are. All as the features, arrays that fit each other.
+        length, probability, rivals: what there are; alarms, cost: the least there are; pace: the
+        most there is. All as the features, arrays that fit each other.
         """
         exact: dict[str, Any] = {
-            "length": math.log(units), "rivals": rivals, "log_probability": probability
+            "length": length, "rivals": rivals, "log_probability": probability
         }  # fmt: skip
         least_known: dict[str, Any] = {"alarms": alarms, "cost": cost}
         odds = np.full(1, self.bias)
@@ -220,10 +226,11 @@ class Calibration:
         # What it costs lies in its units, the worst of which cost more than the mean, or in gaps.
         worst, gap = (self.weights.get(name, 0.0) for name in ("worst", "gap"))
         odds = odds + cost * min(max(worst, gap), 0.0)
-        # The pace and its square are one number: the top of a parabola, if it has one.
+        # The pace and its square are one number: a parabola, which has a top or no bound at all.
         linear, square = (self.weights.get(name, 0.0) for name in ("pace", "pace_squared"))
         if square < 0:
-            odds = odds - linear * linear / (4 * square)
+            best = np.minimum(pace, -linear / (2 * square))
+            odds = odds + (linear + square * best) * best
         elif linear or square:
             odds = np.full_like(odds, np.inf)
         return self._corrected(np.clip(odds, -30.0, 30.0))
@@ -319,7 +326,7 @@ def features(
     alarms, what is `said` of their pronunciations, rivals of their queries: (alignments,) each.
     """
     cost, worst, clean, deleted, gaps, pause, spoken, doubt = shown.T
-    pace = np.log(np.maximum(spoken, 1) * frame_seconds / (count * UNIT_SECONDS))
+    pace = paces(spoken, count, frame_seconds)
     return np.column_stack(
         (
             alarms,
@@ -338,6 +345,12 @@ def features(
             rivals,
         )
     )
+
+
+def paces(frames: Scores, count: Scores, frame_seconds: float) -> Scores:
+    """The pace of speech that lasts so many frames and has so many units, as the feature."""
+    pace: Scores = np.log(np.maximum(frames, 1) * frame_seconds / (count * UNIT_SECONDS))
+    return pace
 
 
 # Shares of windows between which the slope of the tail is measured. The lower one stands clear of

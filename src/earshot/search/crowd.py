@@ -32,6 +32,7 @@ from earshot.search.likeliest import (
     Found,
     Searched,
     distinct,
+    worth_describing,
     worths,
 )
 from earshot.search.native import kernel
@@ -168,6 +169,14 @@ class _Crowd:
 
         return seek
 
+    def worth_describing(
+        self, rows: _Rows, query: Columns, score: Scores, least: float
+    ) -> npt.NDArray[np.bool_]:
+        """Which places may be as sure as `least`."""
+        says, frames = self._says[rows.plan].T, rows.end - rows.start + 1
+        rivals = self._rivals[query]
+        return worth_describing(self._ear, says, score, rows.cost, frames, rivals, least)
+
     def described(self, rows: _Rows, query: Columns, score: Scores) -> npt.NDArray[np.float64]:
         """The features of places whose scores are known."""
         shown = np.empty((len(rows.plan), 8))
@@ -229,9 +238,11 @@ def settled(
         first = np.cumsum([0, *counts])
         few = np.arange(len(rows.plan)) - first[query] < library.keep
         rows, query, score = rows[few], query[few], score[few]
+        worth = crowd.worth_describing(rows, query, score, min_confidence)
         done = (looks > 0) & ((counts >= library.keep) | crowd.exhausted(ceilings))
         looks[done] = 0
-        yield from _yielded(crowd, asked, rows[done[query]], query[done[query]], score[done[query]],
+        worth &= done[query]
+        yield from _yielded(crowd, asked, rows[worth], query[worth], score[worth],
                             np.flatnonzero(done), ear, min_confidence)  # fmt: skip
         short = np.clip(library.keep / np.maximum(counts, 1) * OVERLAPPING, OVERLAPPING, MORE)
         looks = np.ceil(looks * short).astype(np.int64)

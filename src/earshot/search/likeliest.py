@@ -26,6 +26,7 @@ from earshot.search.confidence import (
     features,
     log_alarms,
     log_rivals,
+    paces,
     said,
 )
 from earshot.search.ear import Ear
@@ -53,6 +54,9 @@ OVERLAPPING = 1.5
 # A window that is searched tells as much of what is usual there as so many of the background: it is
 # as noisy as the others that are searched. The background is for those who search minutes.
 OWN = 4
+
+# Sums in another order differ by less.
+_ROUNDING = 1e-9
 
 # Columns of candidates.
 _TRACK, _START, _END, _COST, _PRONUNCIATION = range(5)
@@ -224,12 +228,18 @@ class _Looking:
         return len(kept)
 
     def described(self) -> Found:
-        """The places kept, with features and confidence, the likeliest first."""
-        ear, rows, score = self._ear, self._rows, self._score
+        """The places kept that are sure enough, described, the likeliest first."""
+        ear = self._ear
+        says = self._says[self._rows[:, _PRONUNCIATION]].T
+        rivals = np.full(len(self._rows), self._rivals)
+        frames = self._rows[:, _END] - self._rows[:, _START] + 1
+        worth = worth_describing(
+            ear, says, self._score, self._rows[:, _COST], frames, rivals, self._least
+        )
+        rows, score, rivals = self._rows[worth], self._score[worth], rivals[worth]
+        count, length, probability, spelled = says[:, worth]
         places = np.column_stack((rows[:, _PRONUNCIATION] + self.asked.own.start, rows[:, :3]))
         shown = measured(self._sought, self._library.laid.tracks, places, self._library.threads)
-        count, length, probability, spelled = self._says[rows[:, _PRONUNCIATION]].T
-        rivals = np.full(len(rows), self._rivals)
         matrix = features(
             shown, score + probability, count, length, probability, spelled, rivals,
             frame_seconds=ear.frame_seconds,
@@ -254,10 +264,28 @@ def worths(
     (pronunciations, 1): ln of how likely each is, and the rivals of its query.
     """
     cost = np.arange(scores.shape[1]) / STEPS_PER_NAT / units
-    each = ear.calibration.most_confident(units, probability, scores + probability, cost, rivals)
+    each = ear.calibration.most_confident(
+        math.log(units), probability, scores + probability, cost, rivals
+    )
     found = np.full((len(scores), scores.shape[1] + 1), -np.inf)
     found[:, :-1] = np.maximum.accumulate(each[:, ::-1], axis=1)[:, ::-1]
     return found
+
+
+def worth_describing(
+    ear: Ear, says: Scores, score: Scores, cost: Columns, frames: Columns, rivals: Scores,
+    least: float,
+) -> npt.NDArray[np.bool_]:  # fmt: skip
+    """Which places may be as sure as `least`, of all that is known before they are described.
+
+    says (4, places): what is `said` of their pronunciations; frames: how long they are.
+    """
+    count, length, probability, _ = says
+    most = ear.calibration.most_confident(
+        length, probability, score + probability, cost / STEPS_PER_NAT / count, rivals,
+        paces(frames.astype(np.float64), count, ear.frame_seconds),
+    )  # fmt: skip
+    return most >= least - _ROUNDING
 
 
 def distinct(rows: Rows, shared: float) -> npt.NDArray[np.bool_]:
