@@ -28,7 +28,7 @@ from pathlib import Path
 
 from metrics import Finding, SystemResult
 from pocketsphinx import Decoder, Segmenter
-from sound import SAMPLE_RATE, integers, read_audio
+from sound import SAMPLE_RATE, Samples, integers, read_audio
 
 FRAMES_PER_SECOND = 100
 BYTES_PER_SECOND = 2 * SAMPLE_RATE
@@ -88,8 +88,12 @@ def keyphrases(
 
 def transcribe(file: Path) -> list[TimedWord]:
     """The words PocketSphinx hears in a file, with times."""
-    decoder = Decoder(loglevel="FATAL", cmn="batch")
-    return list(_decoded(decoder, file))
+    return transcribe_samples(read_audio(file))
+
+
+def transcribe_samples(samples: Samples) -> list[TimedWord]:
+    """The words PocketSphinx hears in (samples,) at 16 kHz, with times."""
+    return list(_decoded(Decoder(loglevel="FATAL", cmn="batch"), samples))
 
 
 def spot(file: Path, phrases: Path) -> list[TimedWord]:
@@ -97,7 +101,7 @@ def spot(file: Path, phrases: Path) -> list[TimedWord]:
     decoder = Decoder(lm=None, loglevel="FATAL", cmn="batch")
     decoder.add_kws("phrases", str(phrases))
     decoder.activate_search("phrases")
-    return list(_decoded(decoder, file, logarithm=True))
+    return list(_decoded(decoder, read_audio(file), logarithm=True))
 
 
 def search_text(texts: dict[str, list[TimedWord]], query: str) -> list[Finding]:
@@ -140,8 +144,8 @@ def utterances(pcm: bytes) -> Iterator[tuple[float, bytes]]:
         yield segment.start_time, segment.pcm
 
 
-def _decoded(decoder: Decoder, file: Path, logarithm: bool = False) -> Iterator[TimedWord]:
-    for start, pcm in utterances(integers(read_audio(file))):
+def _decoded(decoder: Decoder, samples: Samples, logarithm: bool = False) -> Iterator[TimedWord]:
+    for start, pcm in utterances(integers(samples)):
         decoder.start_utt()
         decoder.process_raw(pcm, full_utt=True)
         decoder.end_utt()
