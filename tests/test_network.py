@@ -93,6 +93,16 @@ def test_windows_do_not_matter(network: Network) -> None:
     assert len(found) == -(-network.features.frames_in(len(pcm), RATE) // 4)
 
 
+def test_a_network_that_attends_to_everything_hears_shorter_windows(copy: Path) -> None:
+    changed(copy, context_seconds=None)
+    network = Network.open(copy, "said")
+    pcm = np.resize(spoken("abcdbadc"), 50 * RATE)
+    parts = list(network.listen(iter([pcm])))
+    assert (network.window_seconds, network.context_seconds) == (20.0, 4.0)
+    assert len(parts) == 3
+    np.testing.assert_allclose(np.concatenate(parts), whole(network, pcm), atol=1e-4)
+
+
 def test_nothing_to_hear(network: Network) -> None:
     assert list(network.listen(iter([]))) == []
     assert list(network.listen(iter([np.zeros(0, np.float32)]))) == []
@@ -138,7 +148,7 @@ def test_a_newer_format(copy: Path) -> None:
         {"features": {"type": "mfcc"}},
         {"features": None},
         {"sample_rate": None},
-        {"context_seconds": None},  # a network that must hear everything at once
+        {"context_seconds": "far"},
     ],
 )
 def test_descriptions_that_lack_something(values: dict[str, Any], copy: Path) -> None:

@@ -24,12 +24,9 @@ import numpy as np
 
 from earshot.errors import MissingExtra, NetworkError
 from earshot.features import Input, StackedFbank, Waveform
-from earshot.network import FORMAT
+from earshot.network import ATTENDING_CONTEXT_SECONDS, ATTENDING_WINDOW_SECONDS, FORMAT
 from earshot.phone_names import english_phones
 from earshot.spellers import DELIMITERS, case_of, is_special
-
-WINDOW_SECONDS, CONTEXT_SECONDS = 20.0, 4.0
-"""These models attend to everything: windows are as long as the utterances they learned from."""
 
 _OPSET = 18
 _OUTPUT = "scores"
@@ -350,8 +347,8 @@ def _describe(checkpoint: Checkpoint, units: Units) -> dict[str, Any]:
         "features": fed.as_metadata(),
         "input": checkpoint.input,
         "frame_multiple": checkpoint.stride,
-        "context_seconds": CONTEXT_SECONDS,
-        "window_seconds": WINDOW_SECONDS,
+        "context_seconds": ATTENDING_CONTEXT_SECONDS,
+        "window_seconds": ATTENDING_WINDOW_SECONDS,
         "heads": {"units": head},
         "speller": units.speller,
     }

@@ -26,6 +26,9 @@ FORMAT = 2
 SHIPPED = Path(__file__).parent / "networks" / "english"
 USUAL_HEAD = "phones"
 WINDOW_SECONDS = 60.0
+ATTENDING_WINDOW_SECONDS, ATTENDING_CONTEXT_SECONDS = 20.0, 4.0
+"""What a network hears at once that attends to everything (attention, recurrence both ways): as
+much as the utterances it learned from, and something around."""
 Activations = NDArray[np.float32]
 
 
@@ -63,6 +66,9 @@ class Network:
         path = folder / "network.json"
         try:
             described = metadata["heads"][head or usual_head(metadata)]
+            attends = metadata["context_seconds"] is None
+            context = ATTENDING_CONTEXT_SECONDS if attends else metadata["context_seconds"]
+            usual = ATTENDING_WINDOW_SECONDS if attends else WINDOW_SECONDS
             return cls(
                 folder=folder,
                 head=described["output"],
@@ -73,9 +79,9 @@ class Network:
                 sample_rate=int(metadata["sample_rate"]),
                 input=str(metadata["input"]),
                 frame_multiple=int(metadata["frame_multiple"]),
-                context_seconds=float(metadata["context_seconds"]),
+                context_seconds=float(context),
                 features=input_from_metadata(metadata["features"]),
-                window_seconds=float(metadata.get("window_seconds", WINDOW_SECONDS)),
+                window_seconds=float(metadata.get("window_seconds", usual)),
                 described=metadata,
             )
         except (KeyError, TypeError, ValueError) as error:
