@@ -87,7 +87,12 @@ def create_app(settings: Settings) -> FastAPI:
             allow_headers=["Authorization", "Content-Type", "Upload-Offset"],
             expose_headers=["Location", "Upload-Offset", "X-Request-Id", "Retry-After"],
         )
-    app.add_middleware(Requests, most_bytes=settings.max_json_bytes, uploads=UPLOADS)
+    app.add_middleware(
+        Requests,
+        most_bytes=settings.max_json_bytes,
+        patience=settings.body_seconds,
+        uploads=UPLOADS,
+    )
     return app
 
 

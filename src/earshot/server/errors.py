@@ -132,14 +132,18 @@ def problem_of(error: Exception, identity: str) -> Problem:
     return Problem(500, "internal", sentence, identity)
 
 
+def told(app: FastAPI, path: str, problem: Problem) -> Response:
+    """A problem in the shape that is spoken at `path`."""
+    shapes: Mapping[str, Shape] = app.state.shapes
+    fitting = max((p for p in shapes if path.startswith(p)), key=len, default=None)
+    return plain(problem) if fitting is None else shapes[fitting](problem)
+
+
 async def _answer(request: Request, error: Exception) -> Response:
     problem = problem_of(error, request_id(request))
     if problem.status >= 500:
         LOG.error("%s", printable(str(error)), exc_info=error)
-    shapes: Mapping[str, Shape] = request.app.state.shapes
-    path = request.url.path
-    fitting = max((p for p in shapes if path.startswith(p)), key=len, default=None)
-    return plain(problem) if fitting is None else shapes[fitting](problem)
+    return told(request.app, request.url.path, problem)
 
 
 def _invalid(error: RequestValidationError) -> str:

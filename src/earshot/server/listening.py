@@ -183,7 +183,7 @@ class Listening:
                 await self._service.usage.heard(job.project, job.key, duration)
             LOG.info("job %s: recording %s %s", job.id, recording, answer["outcome"])
         elif not already:  # cancelled while the last of it was written
-            await self._service.call(shelf.library.remove, str(recording))
+            await self._service.change(shelf.library.remove, str(recording))
             await self._clean(job, shelf)
 
     async def _clean(self, job: Job, shelf: Shelf) -> None:

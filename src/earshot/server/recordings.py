@@ -215,7 +215,7 @@ async def patch(identity: Identity, edit: wire.Edit, caller: Writer, service: He
         without_tags=away,
         meta=edit.meta,
     )
-    changed = await service.call(shelf.library.edit, identity, change)
+    changed = await service.change(shelf.library.edit, identity, change)
     return JSONResponse(wire.recording(changed))
 
 
@@ -223,7 +223,7 @@ async def patch(identity: Identity, edit: wire.Edit, caller: Writer, service: He
 async def delete(identity: Identity, caller: Admin, service: Here) -> Response:
     """Remove a recording, and its file if it was uploaded; files added otherwise stay."""
     shelf, known = await known_recording(service, caller, identity)
-    await service.call(shelf.library.remove, identity)
+    await service.change(shelf.library.remove, identity)
     if known.path not in await queue.files_in_use(service.store, caller.project):
         await service.call(shelf.discard, known.path)
     (shelf.folder / "peaks" / f"{identity}.npy").unlink(missing_ok=True)

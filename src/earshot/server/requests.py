@@ -17,6 +17,8 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from earshot.server.errors import Problem
+from earshot.server.errors import told as answered
 from earshot.server.metrics import REQUESTS, SECONDS
 
 LOG = logging.getLogger("earshot.server.requests")
@@ -40,13 +42,16 @@ _HEADERS = {
 class Requests:
     """Gives each request its id, each answer its headers, and each pair a line in the log.
 
-    A body that is no upload may have `most_bytes`. `uploads` are (method, path) patterns of routes
-    that count for themselves.
+    A body that is no upload may have `most_bytes`, and must go on coming: `patience` is seconds
+    without a byte. `uploads` are routes, as METHOD PATH, that see to that themselves.
     """
 
-    def __init__(self, app: ASGIApp, *, most_bytes: int, uploads: re.Pattern[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, most_bytes: int, patience: float, uploads: re.Pattern[str]
+    ) -> None:
         self._app = app
         self._most_bytes = most_bytes
+        self._patience = patience
         self._uploads = uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,10 +65,22 @@ class Requests:
         scope.setdefault("state", {})["request_id"] = identity
         begun = time.perf_counter()
         status = 500
-        limited = not self._uploads.fullmatch(f"{scope['method']} {scope['path']}")
-        body = _Body(receive, self._most_bytes if limited else None)
+        if self._uploads.fullmatch(f"{scope['method']} {scope['path']}"):
+            body = _Body(receive, None, None)
+        else:
+            body = _Body(receive, self._most_bytes, self._patience)
+        replaced = False
 
         async def told(message: Message) -> None:
+            nonlocal status, replaced
+            if body.trouble and not replaced:  # whatever else has been made of half a body
+                replaced = True
+                problem = Problem(*body.trouble, identity, {"Connection": "close"})
+                await answered(scope["app"], scope["path"], problem)(scope, receive, out)
+            if not replaced:
+                await out(message)
+
+        async def out(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -76,9 +93,9 @@ class Requests:
             await send(message)
 
         try:
-            promised = headers.get("content-length", "")
-            if limited and promised.isdigit() and int(promised) > self._most_bytes:
-                await _too_large(told, identity, self._most_bytes)
+            body.promised(headers.get("content-length", ""))
+            if body.trouble:
+                await told({"type": "http.response.start"})
             else:
                 await self._app(scope, body.receive, told)
         finally:
@@ -93,22 +110,46 @@ class Requests:
 
 
 class _Body:
-    """A request's body as it is read: counted, and read to its end before it is refused."""
+    """A request's body as it is read: counted, and read to its end before it is refused.
 
-    def __init__(self, receive: Receive, most: int | None) -> None:
+    `trouble` is the status, code and sentence to answer with when there is too much of it, or when
+    it stops coming.
+    """
+
+    def __init__(self, receive: Receive, most: int | None, patience: float | None) -> None:
         self._receive = receive
         self._most = most
+        self._patience = patience
         self._read = 0
         self._ended = False
+        self.trouble: tuple[int, str, str] | None = None
+
+    def promised(self, length: str) -> None:
+        """What the request says of its length."""
+        if self._most is not None and length.isdigit() and int(length) > self._most:
+            self._too_large()
 
     async def receive(self) -> Message:
-        """The next message; the request ends when there is more than there may be."""
-        message = await self._receive()
+        """The next message; the request ends where there is trouble."""
+        try:
+            # A body that has ended is followed by the end of the connection, whenever that is.
+            patience = None if self._ended else self._patience
+            message = await asyncio.wait_for(self._receive(), patience)
+        except TimeoutError:
+            self._ended = True
+            sentence = f"no byte of the body came for {self._patience:g} seconds"
+            self.trouble = self.trouble or (408, "timeout", sentence)
+            return {"type": "http.disconnect"}
         self._read += len(message.get("body", b""))
         self._ended = message["type"] != "http.request" or not message.get("more_body", False)
         if self._most is not None and self._read > self._most:
+            self._too_large()
             return {"type": "http.disconnect"}
         return message
+
+    def _too_large(self) -> None:
+        sentence = f"the body is larger than the {self._most:,} bytes that are accepted"
+        self.trouble = self.trouble or (413, "too_large", sentence)
 
     async def drain(self) -> None:
         """Read on for a moment: a client that still sends would not see an answer, but a reset."""
@@ -132,12 +173,3 @@ def _who(scope: Scope) -> dict[str, Any]:
     if caller is None:
         return {}
     return {"project": caller.project, "key": caller.key}
-
-
-async def _too_large(send: Send, identity: str, most: int) -> None:
-    message = f"the body is larger than the {most:,} bytes that are accepted"
-    error = {"code": "too_large", "message": message, "request_id": identity}
-    body = json.dumps({"error": error}).encode()
-    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -15,6 +15,7 @@ import hashlib
 import os
 import re
 import secrets
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -25,6 +26,8 @@ from typing import Annotated, ParamSpec, TypeVar
 
 from fastapi import Depends, Request
 
+from earshot.errors import LibraryBusy
+from earshot.index import NetworkEntry, index_writer
 from earshot.library import Library
 from earshot.server.keys import DEFAULT_PROJECT
 from earshot.server.settings import Settings
@@ -34,6 +37,8 @@ from earshot.server.usage import Allowance, Usage
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_LOOK_AGAIN = 0.2  # seconds
+_PATIENCE = 60.0  # seconds for which others who write are waited for
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
 
 
@@ -109,6 +114,17 @@ class Service:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, partial(function, *args, **kwargs))
 
+    async def change(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run something that writes to a library, and wait for others who write to it."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return await self.call(function, *args, **kwargs)
+            except LibraryBusy:
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(_LOOK_AGAIN)
+
     async def close(self) -> None:
         """Let go of everything."""
         await self.usage.write()
@@ -125,7 +141,9 @@ def opened_shelf(settings: Settings, project: str) -> Shelf:
         folder = settings.folder / "projects" / project
     library = Library(folder, settings.network or None)
     if not (folder / "library.json").exists():
-        library.add([])  # an empty one: nothing else may lie in its folder before
+        # An empty one: nothing else may lie in its folder before.
+        with index_writer(folder, NetworkEntry.of(library.listener()), patience=_PATIENCE):
+            pass
     shelf = Shelf(project, library, folder / "server")
     for each in (shelf.media, shelf.scratch):
         each.mkdir(parents=True, exist_ok=True)

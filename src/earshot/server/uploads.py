@@ -130,9 +130,7 @@ async def head(identity: Identity, caller: Writer, service: Here) -> Response:
         "requestBody": {
             "required": True,
             "content": {
-                "application/offset+octet-stream": {
-                    "schema": {"type": "string", "format": "binary"}
-                }
+                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}
             },
         }
     },
