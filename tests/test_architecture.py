@@ -42,7 +42,7 @@ LAYERS = {
         "asking", "options", "progress", "topic_lines", "server", "label_cli", "topic_cli",
         "export_cli",
         "network_cli", "show_cli", "upkeep_cli", "stream_cli", "feeds_cli", "watch_cli",
-        "serve_cli", "key_cli", "ask_cli", "mcp_cli", "record_cli", "cli",
+        "serve_cli", "key_cli", "ask_cli", "mcp_cli", "record_cli", "video_cli", "cli",
     ],
     "kur": [
         "errors", "marks", "arguments", "yaml_marks", "json_marks", "schema", "include",
@@ -284,7 +284,7 @@ def test_what_is_imported_is_declared() -> None:
 def _extra(module: Module) -> str:
     """The extra whose packages a module may import."""
     if module.layer in ("sources", "bot"):
-        return {"feeds": "feeds", "assistant": "mcp", "recorder": "record"}.get(
+        return {"feeds": "feeds", "assistant": "mcp", "recorder": "record", "videos": "video"}.get(
             module.path.stem, ""
         )
     if module.package == "earshot":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from servers import EXAMPLES, running
 from upload_server import Received, receiving
 
 from earshot import cli
@@ -145,6 +147,37 @@ def test_a_network_that_comes_and_goes(spool: Path) -> None:
     assert len(said) == 2 and said[1] == "the server is back"
     assert [wait_after(n, None) for n in (0, 1, 9)] == [2.0, 4.0, 300.0]
     assert wait_after(3, 90.0) == 90.0
+
+
+def test_the_server_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new server, killed while a file is on its way, and started again."""
+    monkeypatch.setattr(pushing, "PIECE", 20_000)
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    shutil.copy(EXAMPLES / "voicemail.opus", spool)
+    (spool / "voicemail.json").write_text('{"agent": "Ann", "tags": "phone"}')
+    with running(tmp_path / "library") as there:
+        server = Server(there.url)
+        whole, begun = server.part, []
+
+        def part(upload: str, offset: int, piece: bytes) -> int:
+            if begun:
+                there.kill()
+            begun.append(offset)
+            return whole(upload, offset, piece)
+
+        monkeypatch.setattr(server, "part", part)
+        with pytest.raises(Away):
+            list(push(spool, server))
+    state = spool / ".push.json"
+    before = there.url
+    with running(tmp_path / "library") as there:  # on another port, which the spool need not know
+        state.write_text(state.read_text().replace(before, there.url))
+        (sent,) = push(spool, Server(there.url))
+        assert there.ended(sent.job)["state"] == "done"
+        (row,) = there.client.get("/recordings").json()["recordings"]
+    assert (row["title"], row["tags"], row["meta"]) == ("voicemail", ["phone"], {"agent": "Ann"})
+    assert pushing.waiting(spool) == []
 
 
 @pytest.mark.parametrize("address", ["ear.example.org", "ftp://x", "http://", ""])

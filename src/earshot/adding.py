@@ -24,7 +24,15 @@ from earshot import media
 from earshot.about import NOTHING, About
 from earshot.catalog import Catalog
 from earshot.errors import MediaError, NetworkError
-from earshot.index import IndexWriter, NetworkEntry, TrackFile, costs, index_writer, read_manifest
+from earshot.index import (
+    FILE,
+    IndexWriter,
+    NetworkEntry,
+    TrackFile,
+    costs,
+    index_writer,
+    read_manifest,
+)
 from earshot.outcome import Outcome, Progress, ProgressCallback, Status
 from earshot.rows import located
 from earshot.types import Recording
@@ -150,7 +158,8 @@ def add_apart(
 
     try:
         digest = media.digest(path)
-        if digest[:12] in read_manifest(library).recordings():
+        # The first file of all makes the library.
+        if (library / FILE).exists() and digest[:12] in read_manifest(library).recordings():
             return written(digest, None)
         with _heard(job, digest, network, track) as heard:
             return written(digest, heard)

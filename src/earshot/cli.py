@@ -92,6 +92,7 @@ from earshot.stream_cli import stream
 from earshot.topic_cli import topic_app
 from earshot.types import Span
 from earshot.upkeep_cli import check, optimize
+from earshot.video_cli import video
 from earshot.watch_cli import watch
 
 _DEFECT = 70  # EX_SOFTWARE of sysexits.h
@@ -144,6 +145,7 @@ app.command(epilog="Example: earshot ask 'find me 20 episodes about neural nets'
 app.command(epilog="Example: earshot mcp --library ~/talks")(mcp)
 app.command(epilog="Example: earshot record ~/spool --for 8h")(record)
 app.command(epilog="Example: earshot push ~/spool --server https://ear.example.org")(push)
+app.command(epilog="Example: earshot video https://video.example/channel --limit 10")(video)
 app.command("sync", epilog="Example: earshot sync --every 1h")(sync_)
 
 

@@ -67,8 +67,9 @@ DAMAGED = FILE + ".damaged"
 
 _LOCK = ".lock"
 _LOOK_AGAIN = 0.02  # seconds
-# What a crash while creating a library may leave, and what sources remember before its first file.
-_OURS = {_LOCK, SEGMENTS, FILE + ".part", "sources"}
+# What a crash while creating a library may leave; and what sources, the server and fetching keep
+# there before its first recording.
+_OURS = {_LOCK, SEGMENTS, FILE + ".part", "sources", "server", "media"}
 
 
 @contextmanager

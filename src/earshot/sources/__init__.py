@@ -6,6 +6,7 @@
     subscriptions  which feeds are followed, and what became of each episode
     syncing        new episodes of the feeds -> recordings of a library
     companions     what files beside the audio say of it
+    videos         pages of video sites -> files
     recorder       a microphone -> a spool of files, a minute each
     pushing        a spool of files -> a server elsewhere
     watching       folders into which others put audio -> recordings of a library

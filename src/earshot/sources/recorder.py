@@ -158,8 +158,12 @@ class Microphone:
         self._waiting: queue.Queue[Floats] = queue.Queue(MOST_WAITING)
         try:
             import sounddevice  # an extra, and a library of the system
-        except (ImportError, OSError) as error:
+        except ImportError as error:
             raise MissingExtra("sounddevice, which records,", "record") from error
+        except OSError as error:
+            raise UsageError(
+                f"nothing can be recorded: {error}; install PortAudio (libportaudio2 on Debian)"
+            ) from error
         chosen = int(device) if device is not None and device.isdecimal() else device
         try:
             self._stream = sounddevice.InputStream(
