@@ -29,7 +29,7 @@ def test_the_best_place_is_that_of_a_plain_scan(tmp_path: Path) -> None:
         network = field.snapshot.manifest.network
         from earshot.search.ear import Ear  # where it lies is what this compares with
 
-        ear = Ear.of(network.units, network.blank, network.frame_seconds, field.calibration)
+        ear = Ear(network.units, network.blank, network.frame_seconds, field.calibration)
         tracks = {(one.recording, one.channel): one.heard for one in field.tracks.tracks}
         for at, phrase in enumerate(PHRASES):
             plan = ear.plan(phrase.ways[0])
