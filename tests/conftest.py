@@ -27,10 +27,16 @@ THREADS = (
 )
 os.environ.update(dict.fromkeys(THREADS, "1"))
 
+# JAX compiles quickly instead of well: tests run what they compile a few times.
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+
 GIGABYTES = 4
 """Memory of a process of tests and of those that it starts, at the most."""
 
-DEAREST = ("test_recipes", "test_kill")
+DEAREST = (
+    "test_kill", "test_recipes", "test_every_backend", "test_train", "test_backend",
+    "test_benchmarks", "test_transcribe",
+)  # fmt: skip
 """Files that take longest, in this order."""
 
 

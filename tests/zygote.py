@@ -34,6 +34,7 @@ class Zygote:
     def __init__(self, backend: str = "torch", **environment: str) -> None:
         path = [str(HERE), str(HERE.parent / "src"), *sys.path]
         own = {"PYTHONPATH": ":".join(path), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
+        own["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # compiled quickly, run a few times
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "zygote.py")],
             stdin=subprocess.PIPE,
