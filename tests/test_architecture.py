@@ -37,7 +37,7 @@ LAYERS = {
         "decoding", "rows", "fetched", "catalog", "rescue", "clipping", "outcome", "adding",
         "intake", "streaming",
         "upkeep", "example", "paging", "searching", "explaining", "snippets", "library",
-        "sources", "picture", "plotting", "picturing", "topics", "bot", "present",
+        "transcript", "sources", "picture", "plotting", "picturing", "topics", "bot", "present",
         "exports", "alignments",
         "asking", "options", "progress", "topic_lines", "server", "label_cli", "topic_cli",
         "export_cli",

@@ -32,8 +32,11 @@ from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from earshot.server import (
+    callbacks,
+    deepgram,
     health,
     jobs,
+    legacy,
     marks,
     metrics,
     overview,
@@ -45,7 +48,7 @@ from earshot.server import (
     uploads,
     wire,
 )
-from earshot.server.errors import handle_errors
+from earshot.server.errors import handle_errors, shape
 from earshot.server.listening import Listening
 from earshot.server.requests import Requests
 from earshot.server.service import Service
@@ -79,6 +82,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(page.router)
+    app.include_router(deepgram.router)
+    app.include_router(legacy.router)
+    shape(app, "/v1/", deepgram.problem)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -100,7 +106,11 @@ def create_app(settings: Settings) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service = Service(app.state.settings)
     app.state.service = service
-    beside = [Listening(service).run(), service.usage.run()]
+    beside = [
+        Listening(service).run(),
+        service.usage.run(),
+        callbacks.run(service, deepgram.called_back),
+    ]
     tasks = [asyncio.create_task(one) for one in beside]
     try:
         yield

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -161,6 +161,18 @@ async def every(
     sought = sought.order_by(_JOBS.c.created.desc(), _JOBS.c.id.desc()).limit(limit)
     async with store.reading() as connection:
         return [_job(row) for row in await connection.execute(sought)]
+
+
+async def first_jobs(store: Store, project: str, recordings: Collection[str]) -> Mapping[str, str]:
+    """The first job that brought each of these recordings, by recording, as far as one did."""
+    sought = (
+        select(_JOBS.c.recording, _JOBS.c.id)
+        .where(_JOBS.c.project == project, _JOBS.c.state == "done")
+        .where(_JOBS.c.recording.in_(recordings))
+        .order_by(_JOBS.c.created.desc())
+    )
+    async with store.reading() as connection:
+        return {row.recording: row.id for row in await connection.execute(sought)}
 
 
 async def waiting(store: Store) -> Mapping[str, int]:
