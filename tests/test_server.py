@@ -265,6 +265,13 @@ def test_a_wrong_setting_is_one_sentence(tmp_path: Path) -> None:
     ) == told.replace("(flag)", "(default)").replace("(environment)", "(default)")
 
 
+def test_a_port_that_is_taken_is_one_sentence(server: Running, tmp_path: Path) -> None:
+    port = server.url.rpartition(":")[2]
+    taken = earshot("serve", "--library", str(tmp_path / "library"), "--port", port)
+    assert taken.returncode == 2 and taken.stderr.count("\n") == 1
+    assert f"127.0.0.1:{port} cannot be listened on" in taken.stderr
+
+
 def test_without_the_extra_it_says_what_to_install() -> None:
     code = """
 import sys

@@ -13,6 +13,7 @@ import logging
 import logging.config
 import os
 import shutil
+import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +22,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
+from earshot.errors import UsageError
 from earshot.server import keys
 from earshot.server.app import create_app
 from earshot.server.keys import DEFAULT_PROJECT
@@ -62,14 +64,14 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
     )
     if settings.workers > 1:
         os.environ[FOLDER_VARIABLE] = _figures(settings)
-    socket = config.bind_socket()
-    socket.listen(config.backlog)  # from here on whoever connects is answered, if not at once
-    host, port = socket.getsockname()[:2]
+    listening = _bound(settings)
+    listening.listen(config.backlog)  # from here on whoever connects is answered, if not at once
+    host, port = listening.getsockname()[:2]
     say(f"listening on http://{f'[{host}]' if ':' in host else host}:{port} ({settings.library})")
     if settings.workers > 1:
-        Multiprocess(config, sockets=[socket]).run()
+        Multiprocess(config, sockets=[listening]).run()
     else:
-        uvicorn.Server(config).run(sockets=[socket])
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def _figures(settings: Settings) -> str:
@@ -78,6 +80,22 @@ def _figures(settings: Settings) -> str:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return str(folder)
+
+
+def _bound(settings: Settings) -> socket.socket:
+    """A socket at the address that was set; raises UsageError."""
+    bound = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((settings.host, settings.port))
+    except OSError as error:
+        bound.close()
+        raise UsageError(
+            f"{settings.host}:{settings.port} cannot be listened on "
+            f"({error.strerror or error}): choose another --host or --port"
+        ) from None
+    bound.set_inheritable(True)
+    return bound
 
 
 def application() -> FastAPI:
