@@ -130,6 +130,7 @@ def chosen(phrases: Sequence[Candidate], grown: Sequence[Grown]) -> tuple[list[i
             tuple(place[at] for at in one.phrases),
             tuple((place[first], place[second]) for first, second in one.orders),
             one.text,
+            one.line,
         )
         for one in grown
     ]

@@ -25,7 +25,7 @@ from earshot.topics.candidates import Candidate
 from earshot.topics.evidence import FOLDER
 from earshot.topics.model import Example, Question, Report, Sign, Suspect, Topic
 from earshot.topics.targets import questions
-from earshot.topics.trees import Grown
+from earshot.topics.trees import Grown, Line
 from earshot.topics.validation import Figure, Point
 from earshot.units import Pronunciation
 
@@ -103,6 +103,7 @@ def _fields(topic: Topic) -> dict[str, Any]:
             "phrases": list(one.grown.phrases),
             "orders": [list(pair) for pair in one.grown.orders],
             "trees": one.grown.text,
+            **({"line": asdict(one.grown.line)} if one.grown.line else {}),
             "sha256": _digest(one.grown.text),
             "scores": [round(x, 6) for x in one.curve.scores.tolist()],
             "low": [round(x, 6) for x in one.curve.low.tolist()],
@@ -183,9 +184,16 @@ def _question(one: Mapping[str, Any], phrases: int) -> Question:
     curve = Curve(*(np.array(one[name], np.float64) for name in ("scores", "low", "high")))
     if not len(curve.low) == len(curve.high) == 2 * len(curve.scores) + 1:
         raise ValueError("a curve has not the points that it should")
-    return Question(
-        str(one["asks"]), Grown(own, orders, one["trees"]), curve, tuple(map(_sign, one["signs"]))
-    )
+    line = _line(one["line"], len(own)) if "line" in one else None
+    grown = Grown(own, orders, one["trees"], line)
+    return Question(str(one["asks"]), grown, curve, tuple(map(_sign, one["signs"])))
+
+
+def _line(one: Mapping[str, Any], phrases: int) -> Line:
+    weights, means = (tuple(map(float, one[name])) for name in ("weights", "means"))
+    if not len(weights) == len(means) == phrases:
+        raise ValueError("a line has not the weights that it should")
+    return Line(weights, means, float(one["offset"]))
 
 
 def _sign(one: Mapping[str, Any]) -> Sign:
