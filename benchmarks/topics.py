@@ -65,6 +65,7 @@ class Corpus:
     given: dict[str, dict[str, str]]
     truth: dict[str, dict[str, str]]
     said: dict[str, list[bags.Word]]
+    there: frozenset[str]  # whose sound was there when this was read: more may be made meanwhile
 
     @classmethod
     def read(cls, folder: Path) -> Corpus:
@@ -76,12 +77,12 @@ class Corpus:
             path: bags.words_of([(calls.SIDES.index(one["side"]), one["text"]) for one in each])
             for path, each in turns.items()
         }
-        return cls(folder, given, _rows(folder / "truth.csv"), said)
+        there = frozenset(path for path in given if (folder / path).is_file())
+        return cls(folder, given, _rows(folder / "truth.csv"), said, there)
 
     def part(self, name: str) -> list[str]:
         """The calls of `train` or `held_out` whose sound is there."""
-        paths = [path for path in self.given if path.startswith(f"{name}/")]
-        return [path for path in paths if (self.folder / path).is_file()]
+        return [path for path in self.given if path.startswith(f"{name}/") and path in self.there]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -29,10 +29,13 @@ def asked(truth: np.ndarray) -> Target:
 def test_fifty_recordings_of_noise_teach_nothing() -> None:
     """The choice of phrases is inside the folds: of 800 some go well with any labels."""
     table, random = made(50, 800)
-    truth = random.random(50) < 0.5
-    found = validation.tested(table, asked(truth), np.arange(50), repeats=1)
-    area = auc(found.scores[:, 0], truth)
-    assert 0.2 < area < 0.75
+    areas = []
+    for _ in range(4):  # of 50 labels one draw lies anywhere from 0.3 to 0.75, the mean does not
+        truth = random.random(50) < 0.5
+        found = validation.tested(table, asked(truth), np.arange(50), repeats=1)
+        areas.append(auc(found.scores[:, 0], truth))
+    area = float(np.mean(areas))
+    assert 0.3 < area < 0.67
     best = table.values[:, screened(table, truth)[0], 0].astype(np.float64)
     assert max(auc(best, truth), auc(-best, truth)) > area  # outside, noise looks like a finding
 
