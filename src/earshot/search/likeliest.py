@@ -268,6 +268,7 @@ def worths(
         math.log(units), probability, scores + probability, cost, rivals
     )
     found = np.full((len(scores), scores.shape[1] + 1), -np.inf)
+    each = np.broadcast_to(each, scores.shape)  # a calibration may look at nothing but the cost
     found[:, :-1] = np.maximum.accumulate(each[:, ::-1], axis=1)[:, ::-1]
     return found
 
