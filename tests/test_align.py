@@ -13,6 +13,7 @@ from synthetic_ear import SyntheticEar
 from earshot.errors import QueryError
 from earshot.lanes import Costs
 from earshot.search.align import (
+    DEAREST,
     NOTHING,
     Plan,
     Tolerance,
@@ -199,5 +200,7 @@ def test_what_cannot_be_searched_for_is_refused() -> None:
 def test_the_longest_query_does_not_overflow() -> None:
     costs = readable(np.full((1500, 5), 255))
     costs = readable(np.where(np.arange(1500)[:, None] % 2, costs, 0))
-    phones = [index % 3 for index in range(300)]
-    assert_as_plain(costs, phones, (0,), Tolerance())
+    most = (DEAREST - 1) // Tolerance().limit
+    assert_as_plain(costs, [index % 3 for index in range(most)], (0,), Tolerance())
+    with pytest.raises(QueryError, match="too long"):
+        assert_as_plain(costs, [index % 3 for index in range(most + 1)], (0,), Tolerance())

@@ -128,9 +128,11 @@ def test_only_what_filters_leave_is_scanned(
     scanned: list[tuple[int, set[str]]] = []
     real = earshot.search.search_columns
 
-    def watched(queries: Sequence[object], tracks: Tracks, **options: object) -> object:
+    def watched(
+        queries: Sequence[object], tracks: Tracks, ear: object, **options: object
+    ) -> object:
         scanned.append((len(queries), {track.recording for track in tracks.tracks}))
-        return real(queries, tracks, **options)  # type: ignore[arg-type]
+        return real(queries, tracks, ear, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(earshot.search, "search_columns", watched)
     ids = {recording.title: recording.id for recording in library.list()}

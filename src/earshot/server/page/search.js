@@ -179,5 +179,6 @@ export function searchKey(key, go) {
 
 export const typed = (input, go) => later(() => {
   const text = input.value.trim();
-  if (text.length > 2) go(`/search?${new URLSearchParams({ q: text })}`, true);
+  const shown = location.pathname === "/search" ? new URLSearchParams(location.search).get("q") : null;
+  if (text.length > 2 && text !== shown) go(`/search?${new URLSearchParams({ q: text })}`, true);
 }, 350);
