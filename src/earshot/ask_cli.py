@@ -11,18 +11,20 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
-from earshot.bot.answering import Clip, Reply, answer, said_time
-from earshot.bot.session import Conversation, Session
 from earshot.errors import EarshotError
 from earshot.library import Library
 from earshot.options import Json, LibraryFolder, NetworkChoice, folder_of
 from earshot.present import Terminal, clip_name, clock, complain, printable, say
 from earshot.types import Span
+
+if TYPE_CHECKING:
+    from earshot.bot.answering import Clip, Reply
+    from earshot.bot.session import Conversation, Session
 
 _AROUND = 2.0  # seconds of surroundings that are played with a mention
 
@@ -45,6 +47,10 @@ def ask(
     "find me 20 episodes about convolutional neural nets", "only after 2016", "more", "play the
     second" (which writes a clip to hear). No language model has a part in it.
     """
+    # Its grammar takes a while to make, for which no other command should wait.
+    from earshot.bot.answering import answer
+    from earshot.bot.session import Conversation
+
     folder = folder_of(context, library)
     opened = Library(folder) if network is None else Library(folder, network)
     conversation = Conversation(opened.path, session)
@@ -79,6 +85,9 @@ def _lines() -> Iterator[str]:
 
 
 def _keep(conversation: Conversation, session: Session) -> None:
+    # See `ask`.
+    from earshot.bot.session import Session
+
     if session == Session():
         conversation.forget()
     else:
@@ -97,6 +106,9 @@ def _show(library: Library, reply: Reply, as_json: bool) -> None:
     if len(reply.items) < 2:
         say(reply.text)
         return
+    # See `ask`.
+    from earshot.bot.answering import said_time
+
     head, _, _ = reply.text.partition(": ")
     say(head.rstrip(".") + ":")
     terminal = Terminal()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -130,6 +129,8 @@ def _with_store(
 ) -> T:
     """What `work` makes of the server's database, which is made if it is not there."""
     # See `_keys`.
+    import asyncio
+
     from earshot.server.keys import DEFAULT_PROJECT
     from earshot.server.service import opened_shelf
     from earshot.server.settings import load
