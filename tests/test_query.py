@@ -14,6 +14,7 @@ from earshot.query import And, Choice, Filter, Near, Node, Not, Or, Phrase, read
 from earshot.query.checks import Kind, kind
 from earshot.query.filters import fits, length
 from earshot.query.reading import DEEPEST, MOST_WORDINGS
+from earshot.query.scopes import holds, named
 from earshot.query.tokens import LONGEST
 from earshot.query.tree import FILTERS
 from earshot.types import Recording
@@ -341,3 +342,32 @@ def test_the_page_on_queries_names_every_filter_and_operator() -> None:
         assert f"{name}:" in PAGE or f"{name}." in PAGE
     for word in ("AND", "OR", "NOT", "NEAR", str(LONGEST), str(DEEPEST), str(MOST_WORDINGS)):
         assert word in PAGE
+
+
+ID_FILTERS = st.recursive(
+    st.sampled_from(["id:1111", "id:1111aaaa0000", "id:2222", "tag:a", "longer:1"]),
+    lambda inner: st.one_of(
+        st.tuples(inner, inner).map(lambda two: f"({two[0]} AND {two[1]})"),
+        st.tuples(inner, inner).map(lambda two: f"({two[0]} OR {two[1]})"),
+        inner.map(lambda one: f"NOT ({one})"),
+    ),
+    max_leaves=5,
+)
+
+
+@given(ID_FILTERS)
+def test_no_recording_is_left_unread_for_which_filters_hold(text: str) -> None:
+    """Ids that `named` rules out belong to recordings for which the filters do not hold."""
+    try:
+        tree = read_filters(text)
+    except QueryError:  # it only says what is not wanted
+        return
+    assert tree is not None
+    for identity in ("1111aaaa0000", "1111bbbb0000", "222200000000", "333300000000"):
+        row = Recording(identity, "/a", "a", 2.0, 1, identity, 1, "2020-05-17", tags=("a",))
+        ways = named(tree)
+        if holds(tree, row):
+            assert ways is None or identity.startswith(ways)
+    assert named(read_filters("id:1111 tag:a")) == ("1111",)
+    assert named(read_filters("id:1111 OR id:2222")) == ("1111", "2222")
+    assert named(read_filters("id:1111 OR tag:a")) is None

@@ -25,13 +25,12 @@ from earshot.about import NOTHING, About
 from earshot.catalog import Catalog
 from earshot.errors import MediaError, NetworkError
 from earshot.index import (
-    FILE,
     IndexWriter,
     NetworkEntry,
     TrackFile,
     costs,
     index_writer,
-    read_manifest,
+    recordings_in,
 )
 from earshot.outcome import Outcome, Progress, ProgressCallback, Status
 from earshot.rows import located
@@ -158,8 +157,7 @@ def add_apart(
 
     try:
         digest = media.digest(path)
-        # The first file of all makes the library.
-        if (library / FILE).exists() and digest[:12] in read_manifest(library).recordings():
+        if digest[:12] in recordings_in(library):  # the first file of all makes the library
             return written(digest, None)
         with _heard(job, digest, network, track) as heard:
             return written(digest, heard)

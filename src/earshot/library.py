@@ -40,7 +40,7 @@ from earshot.installed import by_fingerprint, find
 from earshot.language import Language
 from earshot.network import SHIPPED, Network
 from earshot.outcome import AddReport, Outcome, ProgressCallback
-from earshot.query import holds, read_filters
+from earshot.query import holds, named, read_filters
 from earshot.searching import (
     LEAST_CONFIDENCE,
     Asked,
@@ -303,8 +303,10 @@ class Library:
         Raises QueryError for what is no filter.
         """
         filters = read_filters(where)
-        known = self._rows(read_manifest(self.path).recordings())
-        there = (row for row in known.values() if filters is None or holds(filters, row))
+        ids: Collection[str] = read_manifest(self.path).recordings()
+        if (ways := named(filters)) is not None:
+            ids = [one for one in ids if one.startswith(ways)]
+        there = (row for row in self._rows(ids).values() if filters is None or holds(filters, row))
         return tuple(sorted(there, key=lambda row: (row.added, row.path)))
 
     def show(self, name: str) -> Recording:

@@ -14,6 +14,7 @@ from earshot.index.manifest import (
     Manifest,
     NetworkEntry,
     read_manifest,
+    recordings_in,
 )
 from earshot.index.quantise import costs, log_posteriors
 from earshot.index.recovery import gaps, told, verify
@@ -56,6 +57,7 @@ __all__ = [
     "open_snapshot",
     "read_manifest",
     "rebuild",
+    "recordings_in",
     "require_network",
     "snapshot_version",
     "told",

@@ -157,6 +157,11 @@ def read_manifest(folder: Path) -> Manifest:
     return parse_manifest(text, str(path))
 
 
+def recordings_in(folder: Path) -> tuple[str, ...]:
+    """Ids of what the library in `folder` has; none where there is no library yet."""
+    return read_manifest(folder).recordings() if (folder / FILE).exists() else ()
+
+
 def parse_manifest(text: str, source: str) -> Manifest:
     """Parse a manifest's JSON; `source` names it in the LibraryError raised for anything wrong."""
     try:

@@ -9,7 +9,7 @@ from earshot.query.checks import said
 from earshot.query.combining import Answer, alone, answers, ordered
 from earshot.query.filters import plain_date
 from earshot.query.reading import read, read_filters
-from earshot.query.scopes import Place, all_of, holds, narrowed, scopes
+from earshot.query.scopes import Place, all_of, holds, named, narrowed, scopes
 from earshot.query.tokens import refusal
 from earshot.query.tree import FILTERS, And, Choice, Filter, Near, Node, Not, Or, Phrase, nodes
 
@@ -29,6 +29,7 @@ __all__ = [
     "alone",
     "answers",
     "holds",
+    "named",
     "narrowed",
     "nodes",
     "ordered",

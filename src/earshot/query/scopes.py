@@ -70,6 +70,21 @@ def holds(node: Node, recording: Recording) -> bool | None:
     return None
 
 
+def named(tree: Node | None) -> tuple[str, ...] | None:
+    """How an id begins, one of these ways, if filters are to hold for its recording; None: anyhow.
+
+    So whoever looks for one recording need not read what is known of all.
+    """
+    if isinstance(tree, Filter) and tree.name == "id":
+        return (str(value_of(tree)),)
+    if isinstance(tree, And):
+        return next((one for item in tree.items if (one := named(item)) is not None), None)
+    if isinstance(tree, Or):
+        each = [named(item) for item in tree.items]
+        return None if None in each else tuple(way for one in each for way in one or ())
+    return None
+
+
 def _narrow(
     node: Node,
     tracks: Tracks,

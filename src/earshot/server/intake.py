@@ -22,7 +22,7 @@ from earshot.about import NOTHING, About
 from earshot.about import about as checked
 from earshot.errors import UsageError
 from earshot.fetching import address, shown
-from earshot.index import FILE, read_manifest
+from earshot.index import recordings_in
 from earshot.server import queue
 from earshot.server.keys import Caller
 from earshot.server.queue import ENDED, Job
@@ -143,8 +143,6 @@ def pairs(given: Iterable[str]) -> dict[str, str]:
 def _known(service: Service, project: str, digest: str) -> bool:
     """Whether the library has a recording of this file."""
     library = service.shelf(project).library
-    if not (library.path / FILE).exists():  # a server that is new has no recordings yet
-        return False
-    if digest[:12] not in read_manifest(library.path).recordings():
+    if digest[:12] not in recordings_in(library.path):
         return False
     return any(one.digest == digest for one in library.list(f"id:{digest[:12]}"))

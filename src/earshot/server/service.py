@@ -27,7 +27,7 @@ from typing import Annotated, ParamSpec, TypeVar
 from fastapi import Depends, Request
 
 from earshot.errors import LibraryBusy
-from earshot.index import NetworkEntry, index_writer
+from earshot.index import FILE, NetworkEntry, index_writer
 from earshot.library import Library
 from earshot.server.keys import DEFAULT_PROJECT
 from earshot.server.settings import Settings
@@ -140,7 +140,7 @@ def opened_shelf(settings: Settings, project: str) -> Shelf:
     if project != DEFAULT_PROJECT:
         folder = settings.folder / "projects" / project
     library = Library(folder, settings.network or None)
-    if not (folder / "library.json").exists():
+    if not (folder / FILE).exists():
         # An empty one: nothing else may lie in its folder before.
         with index_writer(folder, NetworkEntry.of(library.listener()), patience=_PATIENCE):
             pass
