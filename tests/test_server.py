@@ -140,6 +140,9 @@ def test_what_is_no_audio_is_a_failed_job(server: Running, tmp_path: Path) -> No
     job = server.upload(wrong)
     assert job["state"] == "failed" and job["error"]["code"] == "bad_media"
     assert str(server.library) not in job["error"]["message"]
+    deadline = time.monotonic() + 30  # the file goes right after the job is known to have failed
+    while list(server.library.rglob("server/media/*/*.m3u8")) and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert not list(server.library.rglob("server/media/*/*.m3u8"))
 
 
