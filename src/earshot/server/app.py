@@ -82,6 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(page.router)
+    app.mount("/page", page.files)
     app.include_router(deepgram.router)
     app.include_router(legacy.router)
     shape(app, "/v1/", deepgram.problem)

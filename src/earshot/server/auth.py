@@ -38,7 +38,7 @@ async def identified(request: Request, service: Service) -> Caller:
     match = _CREDENTIALS.fullmatch(given or "")
     if given is None and cookie is not None:
         require_same_origin(request)
-        return _caller(await sessions.find(service.store, cookie))
+        return caller_of(counting(await sessions.find(service.store, cookie)))
     if match is None:
         raise Refused(
             401,
@@ -49,14 +49,20 @@ async def identified(request: Request, service: Service) -> Caller:
     if key is None and not await keys.any_made(service.store):  # clients that always send one
         _require_own_machine(request)
         return Caller(DEFAULT_PROJECT, "admin")
-    return _caller(key)
+    return caller_of(counting(key))
 
 
-def _caller(key: Key | None) -> Caller:
+def counting(key: Key | None) -> Key:
+    """The key; raises Refused (401) for none, or one that counts no more."""
     if key is None:
         raise Refused(401, "this API key is not known here", headers=_CHALLENGE)
     if refusal := key.refusal():
         raise Refused(401, f"this API key does not count: {refusal}", headers=_CHALLENGE)
+    return key
+
+
+def caller_of(key: Key) -> Caller:
+    """Who asks with a key."""
     return Caller(key.project, key.scope, key.id, key.limits)
 
 

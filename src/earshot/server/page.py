@@ -6,20 +6,17 @@ to the browser. The waveform's library styles its shadow tree, for which each an
 
 from __future__ import annotations
 
-import hashlib
-import mimetypes
 import secrets
-from functools import cache
 from pathlib import Path
+from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse
-
-from earshot.server.errors import Refused
+from fastapi.staticfiles import StaticFiles
 
 router = APIRouter(include_in_schema=False)
 
-FOLDER = Path(__file__).parent / "page"
+_DOCUMENT = Path(__file__).parent / "page.html"
 _NONCE = "{{nonce}}"
 _POLICY = "; ".join(
     (
@@ -36,6 +33,19 @@ _POLICY = "; ".join(
 )
 
 
+class Files(StaticFiles):
+    """Scripts, styles, pictures: kept by browsers, and asked for anew whether they have changed."""
+
+    def file_response(self, *given: Any, **named: Any) -> Response:
+        """The file, or that it is the one that the browser has."""
+        answer = super().file_response(*given, **named)
+        answer.headers["Cache-Control"] = "no-cache"
+        return answer
+
+
+files = Files(directory=Path(__file__).parent / "page")
+
+
 @router.get("/")
 @router.get("/search")
 @router.get("/marks")
@@ -43,25 +53,6 @@ _POLICY = "; ".join(
 async def document() -> Response:
     """The same document everywhere: its script reads the address."""
     nonce = secrets.token_urlsafe(16)
-    text = (FOLDER / "index.html").read_text("utf-8").replace(_NONCE, nonce)
+    text = _DOCUMENT.read_text("utf-8").replace(_NONCE, nonce)
     policy = _POLICY.format(nonce=nonce)
     return HTMLResponse(text, headers={"Content-Security-Policy": policy})
-
-
-@router.get("/page/{name}")
-async def file(request: Request, name: str) -> Response:
-    """A script, a style, a picture."""
-    if name not in _names():
-        raise Refused(404, "there is no such file")
-    content = (FOLDER / name).read_bytes()
-    etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    headers = {"ETag": etag, "Cache-Control": "no-cache"}
-    if request.headers.get("if-none-match") == etag:
-        return Response(status_code=304, headers=headers)
-    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    return Response(content, media_type=kind, headers=headers)
-
-
-@cache
-def _names() -> frozenset[str]:
-    return frozenset(path.name for path in FOLDER.iterdir() if path.is_file()) - {"index.html"}

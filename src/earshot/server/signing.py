@@ -9,9 +9,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from earshot.server import keys, sessions
-from earshot.server.auth import Reader, require_same_origin
-from earshot.server.errors import Refused
-from earshot.server.keys import Scope
+from earshot.server.auth import Reader, caller_of, counting, require_same_origin
+from earshot.server.keys import Caller, Scope
 from earshot.server.service import Here
 
 router = APIRouter(tags=["session"])
@@ -36,21 +35,15 @@ class SessionOut(BaseModel):
 @router.get("/session", response_model=SessionOut, summary="Who am I?")
 async def get(caller: Reader) -> Response:
     """What the caller may do."""
-    told = SessionOut(project=caller.project, scope=caller.scope, keyless=caller.key is None)
-    return JSONResponse(told.model_dump())
+    return _told(caller)
 
 
 @router.post("/session", response_model=SessionOut, summary="Sign in")
 async def sign_in(request: Request, given: SignIn, service: Here) -> Response:
     """Give a key for a cookie, which only the browser knows, for thirty days."""
     require_same_origin(request)
-    key = await keys.find(service.store, given.key)
-    if key is None:
-        raise Refused(401, "this API key is not known here")
-    if refusal := key.refusal():
-        raise Refused(401, f"this API key does not count: {refusal}")
-    told = SessionOut(project=key.project, scope=key.scope, keyless=False)
-    answer = JSONResponse(told.model_dump())
+    key = counting(await keys.find(service.store, given.key))
+    answer = _told(caller_of(key))
     answer.set_cookie(
         sessions.COOKIE,
         await sessions.begin(service.store, key),
@@ -71,3 +64,8 @@ async def sign_out(request: Request, service: Here) -> Response:
     answer = Response(status_code=204)
     answer.delete_cookie(sessions.COOKIE, httponly=True, samesite="strict")
     return answer
+
+
+def _told(caller: Caller) -> JSONResponse:
+    told = SessionOut(project=caller.project, scope=caller.scope, keyless=caller.key is None)
+    return JSONResponse(told.model_dump())

@@ -1,6 +1,6 @@
 // The page: which address shows which view, signing in, keys. Views know nothing of each other.
 
-import { ask, get } from "./api.js";
+import { address, ask, get } from "./api.js";
 import { library, resumeJobs } from "./library.js";
 import { marks } from "./marks.js";
 import { skip, toggle } from "./player.js";
@@ -16,10 +16,10 @@ let leave = () => {};
 let may = null; // {write, admin}
 
 const ROUTES = [
-  [/^\/$/, (address) => library(main, may)],
-  [/^\/search$/, (address) => search(main, address, { queryError, go })],
+  [/^\/$/, () => library(main, may)],
+  [/^\/search$/, (here) => search(main, here, { queryError, go })],
   [/^\/marks$/, () => marks(main)],
-  [/^\/recordings\/[0-9a-f]{12}$/, (address) => recording(main, address, { go })],
+  [/^\/recordings\/[0-9a-f]{12}$/, (here) => recording(main, here, { go })],
 ];
 
 function go(path, replace = false) {
@@ -33,15 +33,15 @@ function show() {
   leave();
   leave = () => {};
   queryError(null);
-  const address = new URL(location.href);
-  if (document.activeElement !== input) input.value = address.pathname === "/search" ? address.searchParams.get("q") ?? "" : "";
+  const here = new URL(location.href);
+  if (document.activeElement !== input) input.value = here.pathname === "/search" ? here.searchParams.get("q") ?? "" : "";
   for (const one of document.querySelectorAll("nav a")) {
-    if (one.pathname === address.pathname) one.setAttribute("aria-current", "page");
+    if (one.pathname === here.pathname) one.setAttribute("aria-current", "page");
     else one.removeAttribute("aria-current");
   }
-  const route = ROUTES.find(([path]) => path.test(address.pathname));
+  const route = ROUTES.find(([path]) => path.test(here.pathname));
   if (!may) return;
-  if (route) leave = route[1](address) ?? leave;
+  if (route) leave = route[1](here) ?? leave;
   else main.replaceChildren(element("h1", {}, "There is no such page"));
 }
 
@@ -98,7 +98,7 @@ addEventListener("popstate", show);
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const text = input.value.trim();
-  if (text) { go(`/search?${new URLSearchParams({ q: text })}`); }
+  if (text) go(address("/search", { q: text }));
 });
 input.addEventListener("input", typed(input, go));
 

@@ -1,6 +1,7 @@
 // Marks: what people said of mentions, right or wrong; kept by the server.
 
-import { ask, get, link } from "./api.js";
+import { address, ask, get, link } from "./api.js";
+import { momentLink } from "./player.js";
 import { clock, element, failed, percent } from "./ui.js";
 
 const near = (one, other) => one.recording === other.recording && one.channel === other.channel && Math.abs(one.start - other.start) <= 0.5;
@@ -32,8 +33,8 @@ export function marks(main) {
     told.textContent = precision === null ? "Nothing has been marked yet. In a search, press r for right and w for wrong."
       : `${right} right, ${wrong} wrong: a measured precision of ${percent(precision)}.`;
     rows.replaceChildren(...found.map((one) => element("tr", {},
-      element("td", {}, element("a", { href: `/search?${new URLSearchParams({ q: one.query })}`, data: { link: "" } }, one.query)),
-      element("td", {}, element("a", { href: `/recordings/${one.recording}?${new URLSearchParams({ q: one.query, t: one.start })}`, data: { link: "" } }, one.recording)),
+      element("td", {}, element("a", { href: address("/search", { q: one.query }), data: { link: "" } }, one.query)),
+      element("td", {}, element("a", { href: momentLink(one, one.query), data: { link: "" } }, one.recording)),
       element("td", {}, clock(one.start)),
       element("td", {}, one.confidence === null ? "" : percent(one.confidence)),
       element("td", { class: one.right ? "right" : "wrong" }, one.right ? "right" : "wrong"))));

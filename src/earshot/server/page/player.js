@@ -18,7 +18,7 @@ let shown = null; // {id, title, surfer, regions}
 export const playing = () => (shown ? { id: shown.id, at: medium.currentTime, paused: medium.paused } : null);
 
 // Opens a recording ({id, title, duration}); at where it was if it is open already.
-export async function open(recording, { beside } = {}) {
+export async function open(recording) {
   if (shown?.id === recording.id) return shown;
   close();
   const wave = element("div", { class: "waveform" });

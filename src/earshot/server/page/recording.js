@@ -1,8 +1,8 @@
 // One recording: its waveform, searches in it in colours, and a moment as the network heard it.
 
 import { get, link } from "./api.js";
-import { clipLink, highlight, LEAD, open, play, playing, seek } from "./player.js";
-import { clock, colour, element, failed, later, percent, sentence } from "./ui.js";
+import { clipLink, highlight, LEAD, momentLink, open, play, playing, seek } from "./player.js";
+import { clock, colour, element, failed, percent, sentence } from "./ui.js";
 import WaveSurfer from "./wavesurfer.esm.js";
 import Spectrogram from "./wavesurfer-spectrogram.esm.js";
 
@@ -63,7 +63,7 @@ async function mentionsOf(query, id, signal) {
 function searched(known, group, show, remove) {
   const list = element("ol", { class: "mentions" }, ...group.mentions.map((mention) => element("li", { class: "mention" },
     element("button", { type: "button", class: "play", ariaLabel: `Play at ${clock(mention.start)}`, onclick: () => { play(known, mention).then(() => show(mention, group), failed); } }, "▶"),
-    element("a", { class: "at", href: `/recordings/${known.id}?${new URLSearchParams({ q: group.query, t: mention.start.toFixed(2) })}`, data: { link: "" } }, clock(mention.start)),
+    element("a", { class: "at", href: momentLink(mention, group.query), data: { link: "" } }, clock(mention.start)),
     element("span", { class: "sure", style: { "--sure": mention.confidence } }, percent(mention.confidence)),
     known.channels > 1 ? element("span", { class: "channel" }, `channel ${mention.channel + 1}`) : null,
     element("a", { class: "quiet", href: clipLink(mention, "mp3"), download: "", ariaLabel: "Download this clip" }, "⤓"))));
@@ -89,5 +89,5 @@ function heard(panel, known, mention, group) {
     plugins: [Spectrogram.create({ height: 140, labels: true, frequencyMax: 8000, scale: "mel", cspNonce: nonce })],
   });
   surfer.on("error", () => {});
-  return { destroy: later(() => surfer.destroy(), 0) };
+  return surfer;
 }

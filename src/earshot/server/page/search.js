@@ -1,18 +1,18 @@
 // A search: mentions by recording, with a strip that shows where in each they lie.
 
-import { get, link } from "./api.js";
+import { address, get, link } from "./api.js";
 import { marksOf } from "./marks.js";
 import { clipLink, momentLink, play } from "./player.js";
 import { clock, element, failed, later, percent, sentence } from "./ui.js";
 
 const PAGE = 25; // recordings
-const EXPORTS = { csv: "CSV" };
+const LEAST = 0.03; // confidence that is shown unless told otherwise
 let asking = null;
 let view = null; // of the search that is shown
 
-export function search(main, address, { queryError, go }) {
-  const asked = Object.fromEntries(address.searchParams);
-  asked.min = Number(asked.min ?? 0.03);
+export function search(main, here, { queryError, go }) {
+  const asked = Object.fromEntries(here.searchParams);
+  asked.min = Number(asked.min ?? LEAST);
   asking?.abort();
   asking = new AbortController();
   const results = element("ol", { class: "results" });
@@ -21,7 +21,7 @@ export function search(main, address, { queryError, go }) {
   const slider = element("input", { type: "range", min: 0, max: 0.95, step: 0.01, value: asked.min, ariaLabel: "Least confidence" });
   const where = element("input", { type: "search", value: asked.where ?? "", placeholder: "tag:news after:2020", ariaLabel: "Filters", autocomplete: "off" });
   const order = element("select", { ariaLabel: "Order" }, element("option", { value: "confidence" }, "Surest first"), element("option", { value: "time", selected: asked.order === "time" }, "By time"));
-  const change = () => go(`/search?${new URLSearchParams(clean({ q: asked.q, where: where.value.trim(), order: order.value === "time" ? "time" : "", min: Number(slider.value) === 0.03 ? "" : slider.value }))}`, true);
+  const change = () => go(address("/search", { q: asked.q, where: where.value.trim(), order: order.value === "time" ? "time" : "", min: Number(slider.value) === LEAST ? "" : slider.value }), true);
   slider.addEventListener("input", () => { shown.textContent = percent(slider.value); });
   slider.addEventListener("change", change);
   where.addEventListener("change", change);
@@ -32,7 +32,7 @@ export function search(main, address, { queryError, go }) {
     element("h1", { class: "unseen" }, `Search for ${asked.q}`),
     element("div", { class: "tools" },
       element("label", { class: "slider" }, "Confidence from ", slider, shown), where, order,
-      ...Object.entries(EXPORTS).map(([format, name]) => element("a", { class: "button", href: link("/search", { ...query, top: 1000, format }), download: `${asked.q}.${format}` }, name))),
+      element("a", { class: "button", href: link("/search", { ...query, top: 1000, format: "csv" }), download: `${asked.q}.csv` }, "CSV")),
     told, results, more);
   const mine = view = { asked, results, mentions: [], at: -1, marks: null };
   let offset = 0;
@@ -66,8 +66,6 @@ export function search(main, address, { queryError, go }) {
   return () => { asking.abort(); if (view === mine) view = null; };
 }
 
-const clean = (fields) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value));
-
 function tell(mine, told, found, milliseconds) {
   const { right, all } = mine.marks.tally();
   const measured = all ? ` Of ${all} marked, ${percent(right / all)} are right.` : "";
@@ -80,7 +78,10 @@ function tell(mine, told, found, milliseconds) {
 
 async function lengths(mine, groups) {
   const ids = groups.map((one) => one.recording).filter((id) => !mine.lengths.has(id));
-  await Promise.all(ids.map(async (id) => mine.lengths.set(id, await get(`/recordings/${id}`).catch(() => null))));
+  if (!ids.length) return;
+  const where = ids.map((id) => `id:${id}`).join(" OR ");
+  const { recordings } = await get("/recordings", { where, limit: ids.length }).catch(() => ({ recordings: [] }));
+  for (const one of recordings) mine.lengths.set(one.id, one);
 }
 
 function grouped(mine, group) {
@@ -105,7 +106,7 @@ function grouped(mine, group) {
     paint(mine, index);
   }
   return element("li", { class: "group" },
-    element("h2", {}, element("a", { href: `/recordings/${recording.id}?${new URLSearchParams({ q: mine.asked.q })}`, data: { link: "" } }, recording.title),
+    element("h2", {}, element("a", { href: address(`/recordings/${recording.id}`, { q: mine.asked.q }), data: { link: "" } }, recording.title),
       element("span", { class: "facts" }, ` ${clock(recording.duration)} · ${group.mentions.length === 1 ? "1 mention" : `${group.mentions.length} mentions`}`)),
     strip, list);
 }
@@ -180,5 +181,5 @@ export function searchKey(key, go) {
 export const typed = (input, go) => later(() => {
   const text = input.value.trim();
   const shown = location.pathname === "/search" ? new URLSearchParams(location.search).get("q") : null;
-  if (text.length > 2 && text !== shown) go(`/search?${new URLSearchParams({ q: text })}`, true);
+  if (text.length > 2 && text !== shown) go(address("/search", { q: text }), true);
 }, 350);

@@ -1,7 +1,7 @@
 // Files to the server, in parts that are sent again when the line breaks, and the jobs that follow.
 // It knows nothing of how they are shown: `changed` is told what became of each.
 
-import { ask, get, Refused, Unreachable } from "./api.js";
+import { ask, get, Unreachable } from "./api.js";
 
 const PART = 4 << 20;
 const AT_ONCE = 2;
@@ -116,6 +116,6 @@ export function follow(one, job) {
 function end(one, error) {
   if (one.state === "cancelled") return;
   one.state = "failed";
-  one.note = error instanceof Refused || error instanceof Error ? error.message : String(error);
+  one.note = error.message;
   one.changed(one);
 }
