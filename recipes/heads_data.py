@@ -81,12 +81,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def with_heads(clip: Mapping[str, Any], lexicon: Mapping[str, str]) -> dict[str, Any] | None:
     """A clip with its three transcripts; None where there would be nothing to hear in one."""
     words = normalised(clip["text"]).split()
-    characters = "".join(c for c in " ".join(words) if c in LETTERS)
+    characters = letters_of(clip["text"])
     if not characters.strip() or not clip["phones"]:
         return None
     kept = {key: clip[key] for key in ("audio", "duration", "text", "phones")}
     tags = " ".join(tag_of(word, lexicon) for word in words)
     return {**kept, "characters": characters, "tags": tags}
+
+
+def letters_of(text: str) -> str:
+    """A text in small letters, apostrophes and single blanks."""
+    return "".join(sign for sign in normalised(text) if sign in LETTERS)
 
 
 def tag_of(word: str, lexicon: Mapping[str, str]) -> str:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -26,12 +25,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from heads_data import letters_of
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
-from speech_data import normalised, write_lines
+from speech_data import write_lines
 
 from earshot.media import blocks
 from earshot.network import SHIPPED, Network
+from kur.metrics import greedy
 
 HERE = Path(__file__).resolve().parent
 WORK = HERE / "work"
@@ -63,20 +64,24 @@ class Way:
 def with_letters(rows: list[Row], _: Network) -> Iterator[Row]:
     """Each clip with the letters of its text."""
     for row in rows:
-        letters = "".join(c for c in normalised(row["text"]) if c in "abcdefghijklmnopqrstuvwxyz' ")
-        yield {**row, "characters": letters or " "}
+        yield {**row, "characters": letters_of(row["text"]) or " "}
 
 
 def with_steps(rows: list[Row], network: Network) -> Iterator[Row]:
     """Each clip with a phone for each step of 40 ms, as the network aligns its transcript."""
     number = {unit: index for index, unit in enumerate(network.units)}
     for row in rows:
-        [pcm] = [np.concatenate(list(blocks(Path(row["audio"]))), axis=1)]
-        heard = np.concatenate(list(network.listen([pcm.mean(axis=0)])))
+        heard = listened(row, network)
         phones = np.array([number[one] for one in row["phones"].split()])
         steps = pinned(heard, phones, network.blank)
         steps = np.pad(steps, (0, -len(steps) % 4), constant_values=network.blank)
         yield {**row, "steps": " ".join([*network.units[:-1], "-"][one] for one in steps)}
+
+
+def listened(row: Row, network: Network) -> NDArray[np.float32]:
+    """What a network says of a clip: log-posteriors (frames, units)."""
+    sound = (block[0] for block in blocks(Path(row["audio"]), channels="mix"))
+    return np.concatenate(list(network.listen(sound)))
 
 
 def pinned(heard: NDArray[np.float32], phones: NDArray[np.int64], blank: int) -> NDArray[np.int64]:
@@ -125,10 +130,7 @@ def self_taught(rows: list[Row], network: Network) -> Iterator[Row]:
     known = int(len(rows) * LABELLED)
     yield from rows[:known]
     for row in rows[known:]:
-        [pcm] = [np.concatenate(list(blocks(Path(row["audio"]))), axis=1)]
-        heard = np.concatenate(list(network.listen([pcm.mean(axis=0)]))).argmax(axis=1)
-        said = heard[np.r_[True, heard[1:] != heard[:-1]]]
-        phones = [network.units[one] for one in said if one != network.blank]
+        phones = [network.units[one] for one in greedy(listened(row, network), network.blank)]
         if phones:
             yield {**row, "phones": " ".join(phones)}
 
@@ -247,24 +249,25 @@ def average(files: Sequence[Path], target: Path) -> None:
 def kur(command: str, kurfile: Path, name: str, out: Path, *more: str) -> None:
     """Run a command of Kur on a Kurfile for a way; what it prints goes into a file."""
     settings = [f"settings.work={out.resolve() / name}", *WAYS[name].settings]
-    line = [sys.executable, "-m", "kur.cli", command, str(kurfile)]
-    line += [part for one in settings for part in ("-s", one)]
+    command_line = [sys.executable, "-m", "kur.cli", command, str(kurfile)]
+    command_line += [part for one in settings for part in ("-s", one)]
     with (out / name / f"{command}.out").open("ab") as told:
-        subprocess.run([*line, *more], check=True, stdout=told, stderr=told)
+        subprocess.run([*command_line, *more], check=True, stdout=told, stderr=told)
 
 
 def measure(folder: Path, speech: Path, minutes: float) -> None:
     """Search with the network of a way; keep the report of found_rate.py."""
-    line = [
-        sys.executable,
-        str(HERE.parent / "benchmarks" / "found_rate.py"),
-        "--no-peers",
-        "--json",
+    benchmark = HERE.parent / "benchmarks" / "found_rate.py"
+    given = [
+        "--speech",
+        str(speech),
+        "--minutes",
+        str(minutes),
+        "--network",
+        str(folder / "network"),
     ]
-    line += ["--minutes", str(minutes), "--network", str(folder / "network")]
-    told = subprocess.run(
-        [*line, "--speech", str(speech)], check=True, capture_output=True, text=True, env=os.environ
-    )
+    command_line = [sys.executable, str(benchmark), "--no-peers", "--json", *given]
+    told = subprocess.run(command_line, check=True, capture_output=True, text=True)
     (folder / "report.json").write_text(told.stdout.splitlines()[-1], encoding="utf-8")
 
 

@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
+
+from local_servers import serving
 
 
 @dataclass
@@ -107,18 +108,8 @@ class _Handler(BaseHTTPRequestHandler):
 def site() -> Iterator[Site]:
     """A server on this machine for as long as it is needed."""
     shown = Site()
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"shown": shown}))
-    server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    shown.address = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with serving(_Handler, shown=shown) as shown.address:
         yield shown
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def rss(items: str, *, title: str = "Deep Talks", extra: str = "") -> bytes:

@@ -7,17 +7,17 @@ import io
 import json
 import re
 import socket
-import threading
 import time
 import wave
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from local_servers import serving
 from servers import EXAMPLES, Running, make_key, running
 
 from earshot import media
@@ -206,10 +206,7 @@ class _Source(BaseHTTPRequestHandler):
 
 
 def test_a_file_is_fetched_from_its_url(server: Running) -> None:
-    source = ThreadingHTTPServer(("127.0.0.1", 0), _Source)
-    threading.Thread(target=source.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{source.server_port}"
-    try:
+    with serving(_Source) as url:
         asked = {"url": f"{url}/lecture.opus", "tags": ["away"]}
         sent = server.client.post("/recordings", json=asked)
         assert sent.status_code == 202, sent.text
@@ -221,9 +218,6 @@ def test_a_file_is_fetched_from_its_url(server: Running) -> None:
         assert again["already"] and again["recording"] == job["recording"]
         away = server.client.post("/recordings", json={"url": f"{url}/away"}).json()
         assert server.ended(away["id"])["error"]["code"] == "address_refused"
-    finally:
-        source.shutdown()
-        source.server_close()
     for wrong in ("file:///etc/passwd", "http://user:secret@example.org/", "gopher://x", ""):
         answer = server.client.post("/recordings", json={"url": wrong})
         assert answer.status_code == 422, answer.text

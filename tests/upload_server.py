@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from local_servers import serving
 
 
 @dataclass
@@ -113,14 +114,5 @@ class _Handler(BaseHTTPRequestHandler):
 def receiving() -> Iterator[Received]:
     """A server on this machine for as long as it is needed."""
     has = Received()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"has": has}))
-    server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    has.address = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with serving(_Handler, has=has) as has.address:
         yield has
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
